@@ -1,0 +1,86 @@
+"""A folder of images as calibration data."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from onnxtrim.calibration.dataset import Batch, InputSpec
+from onnxtrim.calibration.labels import file_mark, folder_files, spread
+from onnxtrim.calibration.preprocess import image_array, image_geometry
+from onnxtrim.config import DataConfig
+from onnxtrim.errors import DataError, UsageError
+
+__all__ = ["IMAGE_SUFFIXES", "ImageFolder"]
+
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
+
+
+class ImageFolder:
+    """The images of a folder, decoded anew on every pass: they need not fit in memory.
+
+    Labels come from `labels.csv` or from class sub-folders (see `labels.folder_files`).
+
+    Args:
+        folder: the folder.
+        spec: the image input of the model.
+        config: how images are prepared, and how many are read.
+
+    Raises:
+        DataError: the folder holds no image or its labels are wrong, or the input takes no images.
+        UsageError: an option contradicts the input, or is needed and missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], spec: InputSpec, config: DataConfig) -> None:
+        """Lists the files; no image is decoded."""
+        self._spec = spec
+        self._config = config
+        self._geometry = image_geometry(spec, config)
+        files = folder_files(Path(folder), IMAGE_SUFFIXES)
+        if not files:
+            raise DataError(f"{folder}: holds no image; give a folder with images")
+        self._files = [files[i] for i in spread(len(files), config.samples)]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a label."""
+        return all(file.label is not None for file in self._files)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the names, the sizes and the labels of the files."""
+        digest = hashlib.sha256()
+        for file in self._files:
+            digest.update(file_mark(file.name, file.path) + f"{file.label}\n".encode())
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        """Returns the number of images."""
+        return len(self._files)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """Yields all images in order, `size` at a time; the last batch may be smaller.
+
+        Raises:
+            DataError: a file does not decode as an image.
+            UsageError: `size` is not positive.
+        """
+        if size < 1:
+            raise UsageError(f"batch size {size}: at least 1 is needed")
+        labelled = self.labelled
+        for start in range(0, len(self._files), size):
+            files = self._files[start : start + size]
+            images = [
+                image_array(file.path, self._geometry, self._config, self._spec.dtype)
+                for file in files
+            ]
+            labels = [file.label for file in files if file.label is not None]
+            yield Batch(
+                {self._spec.name: np.stack(images)},
+                np.array(labels, dtype=np.int64) if labelled else None,
+                len(files),
+            )

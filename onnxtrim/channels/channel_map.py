@@ -1,0 +1,136 @@
+"""The result of the analysis: which channels can only go together, and which cannot go."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxtrim.channels.kept import Kept
+from onnxtrim.channels.reasons import Code, Reason
+from onnxtrim.channels.relations import Ids
+
+__all__ = ["ChannelGroup", "ChannelMap", "Tap", "WeightUse"]
+
+
+@dataclass(frozen=True, slots=True)
+class WeightUse:
+    """A weight that writes or reads channels: the node, the weight tensor, the axis of channels."""
+
+    node: str
+    tensor: str
+    axis: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tap:
+    """Where activation statistics are taken: tensor, channel axis, and what makes it.
+
+    Attributes:
+        tensor: name of the tensor.
+        axis: its channel axis.
+        activation: whether a non-linearity makes it.
+        zeroes: whether that is one with a half-line of exact zeros (a Relu).
+    """
+
+    tensor: str
+    axis: int
+    activation: bool
+    zeroes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelGroup:
+    """Units that live on the same axes, ranked together.
+
+    Attributes:
+        name: the node that writes them first.
+        units: the units, in the order of their first position on the first writer's axis.
+        axes: the (tensor, axis) they live on, with the positions each unit has there.
+        writers: the weights that make the channels.
+        readers: the weights that consume them.
+        taps: where their activations can be measured.
+        block_positions: positions a unit has on each axis that runtimes compute in blocks.
+        reason: why the group is frozen; None where it is free.
+    """
+
+    name: str
+    units: Ids
+    axes: Mapping[tuple[str, int], int]
+    writers: tuple[WeightUse, ...]
+    readers: tuple[WeightUse, ...]
+    taps: tuple[Tap, ...]
+    block_positions: tuple[int, ...]
+    reason: Reason | None = None
+
+    @property
+    def width(self) -> int:
+        """Returns the number of units."""
+        return len(self.units)
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Returns the names of the tensors that the units live on, sorted."""
+        return tuple(sorted({tensor for tensor, _ in self.axes}))
+
+    def positions(self, axes: Mapping[tuple[str, int], Ids], tensor: str, axis: int) -> Ids:
+        """Returns where each unit lies on an axis, shape (units, positions a unit)."""
+        units = axes[tensor, axis]
+        rank = np.full(int(max(units.max(), self.units.max())) + 1, -1, dtype=np.int64)
+        rank[self.units] = np.arange(self.width)
+        places = np.flatnonzero(rank[units] >= 0)
+        order = np.argsort(rank[units[places]], kind="stable")
+        return places[order].reshape(self.width, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelMap:
+    """Which channels exist, where, and which can go.
+
+    Attributes:
+        axes: the unit of every position, by (tensor, axis).
+        unit_count: how many units there are, frozen ones included.
+        groups: what can be cut, from input to output.
+        frozen_groups: what has a writer but cannot be cut, each with its reason.
+    """
+
+    axes: Mapping[tuple[str, int], Ids]
+    unit_count: int
+    groups: tuple[ChannelGroup, ...]
+    frozen_groups: tuple[ChannelGroup, ...]
+
+    @property
+    def frozen(self) -> dict[int, Reason]:
+        """Returns the reason of every frozen unit that some weight writes."""
+        return {
+            int(unit): group.reason
+            for group in self.frozen_groups
+            for unit in group.units
+            if group.reason is not None
+        }
+
+    def without(self, removed: npt.NDArray[np.int64]) -> Kept:
+        """Returns what is left of every axis once the units `removed` are gone."""
+        stays = np.ones(self.unit_count, dtype=np.bool_)
+        stays[removed] = False
+        return Kept(self.axes, stays)
+
+    def restricted(self, include: Sequence[str], exclude: Sequence[str]) -> "ChannelMap":
+        """Returns the map with groups frozen that no `include` or some `exclude` glob matches."""
+        free, held = [], list(self.frozen_groups)
+        for group in self.groups:
+            names = (group.name, *(use.node for use in group.writers), *group.tensors)
+            left_out = bool(include) and not _matches(names, include)
+            if left_out or _matches(names, exclude):
+                option = "--include" if left_out else "--exclude"
+                reason = Reason(Code.EXCLUDED, group.name, f"{option} keeps {group.name} whole")
+                held.append(replace(group, reason=reason))
+            else:
+                free.append(group)
+        return replace(self, groups=tuple(free), frozen_groups=tuple(held))
+
+
+def _matches(names: Sequence[str], globs: Sequence[str]) -> bool:
+    """Returns whether any name matches any glob."""
+    return any(fnmatch.fnmatchcase(name, glob) for name in names for glob in globs)

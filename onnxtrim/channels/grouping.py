@@ -1,0 +1,169 @@
+"""Units -> groups: the units that live on the same axes, as often, and for the same reason.
+
+Groups are found by partition refinement. All units start in one class; every axis splits each
+class by how many positions its units have there. What is never split lives on the same axes.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxtrim.channels.channel_map import ChannelGroup, Tap, WeightUse
+from onnxtrim.channels.ops import OpRule
+from onnxtrim.channels.ops.operands import is_constant, name
+from onnxtrim.channels.reasons import Reason
+from onnxtrim.channels.relations import Ids
+from onnxtrim.graph.constants import node_label
+
+__all__ = ["Described", "group_units"]
+
+Described = tuple[ir.Node, OpRule]
+"""A node with the rule that described it."""
+
+_Key = tuple[str, int]
+
+
+def group_units(
+    axes: Mapping[_Key, Ids],
+    count: int,
+    reasons: list[Reason | None],
+    described: list[Described],
+) -> list[ChannelGroup]:
+    """Returns the groups of all units that some weight writes, from input to output.
+
+    Names and order depend on the graph and on its names, never on the order of its nodes.
+    """
+    depth = _depths(described)
+    uses = _Uses(axes, sorted(described, key=lambda d: (depth[d[0]], node_label(d[0]))))
+    kinds = sorted({reason for reason in reasons if reason is not None}, key=lambda r: r.rank)
+    number: dict[Reason | None, int] = {reason: i + 1 for i, reason in enumerate(kinds)}
+    number[None] = 0
+    classes = np.array([number[reason] for reason in reasons], dtype=np.int64)
+    groups: list[ChannelGroup] = []
+    for units in _refined(classes, axes):
+        group = uses.group(units, reasons[int(units[0])])
+        if group is not None:
+            groups.append(group)
+    groups.sort(key=uses.order)
+    return _unique_names(groups)
+
+
+def _refined(classes: Ids, axes: Mapping[_Key, Ids]) -> list[Ids]:
+    """Returns the classes of units that no axis tells apart, as arrays of units."""
+    classes = np.unique(classes, return_inverse=True)[1]
+    fresh = int(classes.max(initial=-1)) + 1
+    for positions in axes.values():
+        units, counts = np.unique(positions, return_counts=True)
+        _, split = np.unique(np.stack([classes[units], counts]), axis=1, return_inverse=True)
+        classes[units] = fresh + split.reshape(-1)
+        fresh += int(split.max(initial=-1)) + 1
+    order = np.argsort(classes, kind="stable")
+    borders = np.flatnonzero(np.diff(classes[order])) + 1
+    return np.split(order, borders) if len(order) else []
+
+
+def _depths(described: list[Described]) -> dict[ir.Node, int]:
+    """Returns the length of the longest path from an input to each node."""
+    depth: dict[ir.Node, int] = {}
+    for node, _ in described:
+        depth[node] = 1 + max((depth.get(p, 0) for p in node.predecessors()), default=0)
+    return depth
+
+
+class _Uses:
+    """What the nodes do with each axis: write, read, activate, compute in blocks."""
+
+    def __init__(self, axes: Mapping[_Key, Ids], described: list[Described]) -> None:
+        """Indexes the nodes, which come sorted, by the axes that carry units."""
+        self._axes = axes
+        self._by_unit: dict[int, list[_Key]] = {}
+        self._writers: dict[_Key, list[WeightUse]] = {}
+        self._readers: dict[_Key, list[WeightUse]] = {}
+        self._taps: dict[_Key, Tap] = {}
+        self._read_at: dict[_Key, Tap] = {}
+        self._blocked: set[_Key] = set()
+        self._rank: dict[str, int] = {}
+        for rank, (node, rule) in enumerate(described):
+            self._rank[node_label(node)] = rank
+            self._blocked.update(rule.blocked_axes(node))
+            self._note_weight(node, rule)
+            if rule.activation:
+                self._note_tap(node, rule)
+        for key, units in axes.items():
+            for unit in np.unique(units):
+                self._by_unit.setdefault(int(unit), []).append(key)
+
+    def group(self, units: Ids, reason: Reason | None) -> ChannelGroup | None:
+        """Returns the group of `units`, which live on the same axes; None where none is written."""
+        keys = sorted(self._by_unit.get(int(units[0]), ()))
+        writers = self._sorted(use for key in keys for use in self._writers.get(key, ()))
+        if not writers:
+            return None
+        first = self._axes[writers[0].tensor, writers[0].axis]
+        mine = first[np.isin(first, units)]
+        _, place = np.unique(mine, return_index=True)
+        taps = [self._taps[key] for key in keys if key in self._taps]
+        taps = taps or [self._read_at[key] for key in keys if key in self._read_at]
+        counts = {key: int(np.count_nonzero(self._axes[key] == units[0])) for key in keys}
+        return ChannelGroup(
+            name=writers[0].node,
+            units=mine[np.sort(place)],
+            axes=counts,
+            writers=writers,
+            readers=self._sorted(use for key in keys for use in self._readers.get(key, ())),
+            taps=tuple(taps),
+            block_positions=tuple(sorted({counts[key] for key in keys if key in self._blocked})),
+            reason=reason,
+        )
+
+    def order(self, group: ChannelGroup) -> tuple[int, int]:
+        """Returns where a group stands: by its first writer, then by its first position there."""
+        writer = group.writers[0]
+        places = group.positions(self._axes, writer.tensor, writer.axis)
+        return self._rank[writer.node], int(places[0, 0])
+
+    def _sorted(self, uses: Iterable[WeightUse]) -> tuple[WeightUse, ...]:
+        """Returns weight uses in the order of their nodes."""
+        return tuple(sorted(uses, key=lambda use: (self._rank[use.node], use.axis)))
+
+    def _note_weight(self, node: ir.Node, rule: OpRule) -> None:
+        """Records the channels that the weight of `node` writes and reads, and where it reads."""
+        weight = rule.weight(node)
+        if weight is None:
+            return
+        label, tensor = node_label(node), name(weight.value)
+        for axis, uses in ((weight.writes, self._writers), (weight.reads, self._readers)):
+            if axis is not None and (tensor, axis) in self._axes:
+                uses.setdefault((tensor, axis), []).append(WeightUse(label, tensor, axis))
+        if weight.reads is not None:
+            self._note_read(node)
+
+    def _note_read(self, node: ir.Node) -> None:
+        """Records the operand that a weight reads as a place to measure for want of a better."""
+        for value in node.inputs:
+            if value is not None and not is_constant(value):
+                for axis in range(len(value.shape or ())):
+                    key = name(value), axis
+                    if key in self._axes:
+                        self._read_at[key] = Tap(*key, activation=False, zeroes=False)
+
+    def _note_tap(self, node: ir.Node, rule: OpRule) -> None:
+        """Records the output of an activation as a place to measure."""
+        value = node.outputs[0]
+        for axis in range(len(value.shape or ())):
+            key = name(value), axis
+            if key in self._axes:
+                self._taps[key] = Tap(*key, activation=True, zeroes=rule.zeroes(node))
+
+
+def _unique_names(groups: list[ChannelGroup]) -> list[ChannelGroup]:
+    """Returns the groups with `#2`, `#3` ... behind a name that came before."""
+    seen: dict[str, int] = {}
+    result: list[ChannelGroup] = []
+    for group in groups:
+        seen[group.name] = seen.get(group.name, 0) + 1
+        suffix = f"#{seen[group.name]}" if seen[group.name] > 1 else ""
+        result.append(replace(group, name=group.name + suffix))
+    return result

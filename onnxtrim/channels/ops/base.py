@@ -1,0 +1,73 @@
+"""What a rule is: everything that the rest of the program needs to know of an operator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import onnx_ir as ir
+
+from onnxtrim.channels.relations import Relations
+
+if TYPE_CHECKING:
+    from onnxtrim.channels.kept import Kept
+
+__all__ = ["OpId", "OpRule", "Shapes", "Weight"]
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Sizes by tensor name: those of the model as it is, or as it would be after a cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpId:
+    """An operator from version `since` of its operator set on, until a later entry replaces it."""
+
+    name: str
+    since: int = 1
+    domain: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """The operand whose slices along `writes` make, and along `reads` consume, channels.
+
+    None stands for an axis the weight does not have: a depthwise kernel reads no axis of its own.
+    """
+
+    value: ir.Value
+    writes: int | None
+    reads: int | None
+
+
+class OpRule:
+    """What is known of one operator family. Rules have no state; a table lists them.
+
+    Attributes:
+        ops: the operators and versions it holds for.
+        activation: a non-linearity; activation statistics are taken after it.
+    """
+
+    ops: ClassVar[tuple[OpId, ...]]
+    activation: ClassVar[bool] = False
+
+    def relate(self, node: ir.Node, rel: Relations) -> None:
+        """States how the channels of inputs, weights and outputs relate."""
+        raise NotImplementedError
+
+    def rewrite(self, node: ir.Node, kept: "Kept") -> None:
+        """Mends attributes and shape operands of `node`, which already lies in the cut graph."""
+
+    def macs(self, node: ir.Node, shapes: Shapes) -> int:
+        """Returns the multiply-accumulates of one run."""
+        return 0
+
+    def weight(self, node: ir.Node) -> Weight | None:
+        """Returns the weight that writes or reads channels, if the operator has one."""
+        return None
+
+    def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
+        """Returns the (tensor, axis) that runtimes compute in blocks, so that widths want aligning."""
+        return ()
+
+    def zeroes(self, node: ir.Node) -> bool:
+        """Returns whether the output is exactly 0 on a half-line of inputs, never below 0."""
+        return False

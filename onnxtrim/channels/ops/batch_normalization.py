@@ -1,0 +1,28 @@
+"""Batch normalisation: one scale, bias, mean and variance for each channel.
+
+    x (N, C, *s), scale (C,), bias (C,), mean (C,), var (C,)  ->  y (N, C, *s)
+"""
+
+import onnx_ir as ir
+
+from onnxtrim.channels.ops.base import OpId, OpRule
+from onnxtrim.channels.ops.operands import bind_like
+from onnxtrim.channels.relations import Relations
+
+__all__ = ["BatchNormalization"]
+
+
+class BatchNormalization(OpRule):
+    """`BatchNormalization`; its statistics outputs, where listed, are per channel too."""
+
+    ops = (OpId("BatchNormalization"),)
+
+    def relate(self, node: ir.Node, rel: Relations) -> None:
+        """Ties the four vectors to the channels, which pass through."""
+        x, y = node.inputs[0], node.outputs[0]
+        channels = rel.axis(x, 1)
+        for vector in node.inputs[1:5]:
+            rel.same(rel.axis(vector, 0), channels)
+        bind_like(rel, y, x)
+        for statistics in node.outputs[1:]:
+            rel.bind(statistics, 0, channels)

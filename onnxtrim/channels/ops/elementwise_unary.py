@@ -1,0 +1,85 @@
+"""Functions of one element: y[i] = f(x[i]). Channels pass through.
+
+f(0) need not be 0: a removed channel is one that nobody reads, not one that is zero.
+"""
+
+import onnx_ir as ir
+
+from onnxtrim.channels.ops.base import OpId, OpRule
+from onnxtrim.channels.ops.operands import bind_like, optional
+from onnxtrim.channels.relations import Relations
+from onnxtrim.graph.constants import constant, float_attr
+
+__all__ = ["Activation", "Clip", "PassThrough", "Relu"]
+
+_ACTIVATIONS = (
+    "Celu",
+    "Elu",
+    "Gelu",
+    "HardSigmoid",
+    "HardSwish",
+    "LeakyRelu",
+    "Mish",
+    "Selu",
+    "Sigmoid",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+)
+_PASS_THROUGH = (
+    "Abs",
+    "Cast",
+    "Ceil",
+    "Dropout",
+    "Erf",
+    "Exp",
+    "Floor",
+    "Identity",
+    "Log",
+    "Neg",
+    "Reciprocal",
+    "Round",
+    "Sign",
+    "Sqrt",
+)
+
+
+class PassThrough(OpRule):
+    """Functions that are no activation; further outputs (the mask of `Dropout`) match too."""
+
+    ops = tuple(OpId(op) for op in _PASS_THROUGH)
+
+    def relate(self, node: ir.Node, rel: Relations) -> None:
+        """Hands every axis on."""
+        for output in node.outputs:
+            bind_like(rel, output, node.inputs[0])
+
+
+class Activation(PassThrough):
+    """Non-linearities after which activation statistics are taken."""
+
+    ops = tuple(OpId(op) for op in _ACTIVATIONS)
+    activation = True
+
+
+class Relu(Activation):
+    """`Relu`: the activation that APoZ was made for."""
+
+    ops = (OpId("Relu"), OpId("ThresholdedRelu"))
+
+    def zeroes(self, node: ir.Node) -> bool:
+        """Returns True; a ThresholdedRelu only counts from a threshold of 0 on."""
+        return node.op_type == "Relu" or float_attr(node, "alpha", 1.0) >= 0
+
+
+class Clip(Activation):
+    """`Clip`, as in Relu6; its bounds are attributes before opset 11 and scalars since."""
+
+    ops = (OpId("Clip"),)
+
+    def zeroes(self, node: ir.Node) -> bool:
+        """Returns whether the lower bound is 0."""
+        bound = constant(optional(node, 1))
+        if bound is not None:
+            return bound.size == 1 and float(bound.reshape(-1)[0]) == 0.0
+        return float_attr(node, "min", -1.0) == 0.0

@@ -1,0 +1,184 @@
+"""The six verbs by which operator rules say how channels relate, and the equations they leave.
+
+Every axis that can carry channels gets an integer array of ids, one per position. A rule asks for
+the ids of an axis (`axis`), gives ids to an output axis (`bind`), and states equations (`same`,
+`same_across_blocks`, `block`) or a refusal (`freeze`). Equations are edges between ids; nothing is
+solved here.
+
+An axis on which nothing can ever be cut (a batch axis, a spatial one, one of unknown size) is
+`Fixed` and carries the reason instead of ids; whatever meets it is frozen for that reason.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxtrim.channels.reasons import Code, Reason
+from onnxtrim.graph.constants import node_label
+from onnxtrim.graph.shapes import dims
+
+__all__ = ["Channels", "Fixed", "Ids", "Relations"]
+
+Ids = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """An axis without ids: nothing on it can be cut, for the reason given."""
+
+    reason: Reason
+
+
+Channels = Ids | Fixed
+
+
+class Relations:
+    """The ids of all axes and the equations between them, gathered node by node.
+
+    Attributes:
+        axes: ids by (tensor name, axis); only axes that somebody asked for.
+        count: how many ids there are.
+    """
+
+    def __init__(self) -> None:
+        """Starts without ids."""
+        self.axes: dict[tuple[str, int], Channels] = {}
+        self.count = 0
+        self._left: list[Ids] = []
+        self._right: list[Ids] = []
+        self._frozen: list[tuple[Ids, Reason]] = []
+        self._sealed: dict[str, Reason] = {}
+        self._node: ir.Node | None = None
+
+    # -- the six verbs ----------------------------------------------------------------------
+
+    def axis(self, value: ir.Value | None, axis: int) -> Channels:
+        """Returns the ids of one axis of a tensor; `Fixed` where it can carry none.
+
+        Initializers get fresh ids when first asked for. What no rule bound on the output of a
+        node, and every axis of a graph input, is fixed.
+        """
+        if value is None or value.name is None:
+            return Fixed(self.reason(Code.POSITIONS, "an operand is missing"))
+        sizes = dims(value)
+        if sizes is None:
+            return Fixed(self.reason(Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown"))
+        axis %= max(len(sizes), 1)
+        key = value.name, axis
+        if key not in self.axes:
+            self.axes[key] = self._fresh(value, axis, sizes)
+        return self.axes[key]
+
+    def bind(self, value: ir.Value, axis: int, ids: Channels) -> None:
+        """Gives `ids` to an axis of an output of the current node."""
+        sizes = dims(value)
+        if value.name is None or sizes is None:
+            if not isinstance(ids, Fixed):
+                self.freeze(ids, Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown")
+            return
+        axis %= len(sizes)
+        if not isinstance(ids, Fixed) and sizes[axis] != len(ids):
+            raise ValueError(f"{len(ids)} ids for axis {axis} of {value.name}, sizes {sizes}")
+        self.axes[value.name, axis] = ids
+
+    def same(self, a: Channels, b: Channels) -> None:
+        """States that position i of `a` and position i of `b` can only go together."""
+        if isinstance(a, Fixed) and isinstance(b, Fixed):
+            return
+        if isinstance(a, Fixed):
+            a, b = b, a
+        if isinstance(b, Fixed):
+            self._frozen.append((np.asarray(a), b.reason))
+            return
+        if a.shape != b.shape:
+            raise ValueError(f"{a.size} ids cannot be the same as {b.size}")
+        self._left.append(np.asarray(a))
+        self._right.append(b)
+
+    def same_across_blocks(self, ids: Channels, blocks: int) -> Channels:
+        """States that equal positions of `blocks` equal blocks go together; returns block one."""
+        if isinstance(ids, Fixed):
+            return ids
+        table = ids.reshape(blocks, -1)
+        self.same(np.repeat(table[:1], blocks - 1, axis=0).reshape(-1), table[1:].reshape(-1))
+        return table[0]
+
+    def block(self, ids: Channels, size: int) -> Channels:
+        """States that `size` neighbours at a time go together; returns the first of each."""
+        if isinstance(ids, Fixed):
+            return ids
+        table = ids.reshape(-1, size)
+        self.same(np.repeat(table[:, :1], size - 1, axis=1).reshape(-1), table[:, 1:].reshape(-1))
+        return table[:, 0]
+
+    def freeze(self, ids: Channels, code: Code, sentence: str) -> None:
+        """States that `ids` cannot go, and why."""
+        if not isinstance(ids, Fixed):
+            self._frozen.append((ids, self.reason(code, sentence)))
+
+    # -- for the analysis -------------------------------------------------------------------
+
+    def begin(self, node: ir.Node) -> None:
+        """Makes `node` the current one: reasons name it."""
+        self._node = node
+
+    def reason(self, code: Code, sentence: str) -> Reason:
+        """Returns a reason that names the current node."""
+        return Reason(code, "" if self._node is None else node_label(self._node), sentence)
+
+    def seal(self, value: ir.Value, reason: Reason) -> None:
+        """States that no axis of `value` can be cut, whoever asks for it, before or after."""
+        if value.name is not None and (
+            value.name not in self._sealed or reason.rank < self._sealed[value.name].rank
+        ):
+            self._sealed[value.name] = reason
+
+    def concrete(self, channels: Channels, length: int) -> Ids:
+        """Returns `channels` as ids; for a fixed axis fresh ones, frozen for its reason."""
+        if not isinstance(channels, Fixed):
+            return channels
+        ids = self._new(length)
+        self._frozen.append((ids, channels.reason))
+        return ids
+
+    def edges(self) -> tuple[Ids, Ids]:
+        """Returns both ends of all equations, (edges,) each."""
+        return _concatenate(self._left), _concatenate(self._right)
+
+    def refusals(self) -> list[tuple[Ids, Reason]]:
+        """Returns every frozen set of ids with its reason, those of sealed tensors included."""
+        sealed = [
+            (ids, self._sealed[name])
+            for (name, _), ids in self.axes.items()
+            if name in self._sealed and not isinstance(ids, Fixed)
+        ]
+        return self._frozen + sealed
+
+    def _new(self, length: int) -> Ids:
+        """Returns `length` ids that nobody has yet."""
+        ids = np.arange(self.count, self.count + length, dtype=np.int64)
+        self.count += length
+        return ids
+
+    def _fresh(self, value: ir.Value, axis: int, sizes: Sequence[int | None]) -> Channels:
+        """Returns what an axis is before any rule spoke of it."""
+        name = str(value.name)
+        if name in self._sealed:
+            return Fixed(self._sealed[name])
+        producer = value.producer()
+        if value.is_initializer():
+            return self._new(sizes[axis] or 0) if sizes else Fixed(
+                self.reason(Code.BROADCAST, f"{name} is a scalar")
+            )
+        if producer is None:
+            return Fixed(Reason(Code.GRAPH_INPUT, "", f"{name} is an input of the graph"))
+        sentence = f"axis {axis} of {name} holds positions, not channels"
+        return Fixed(Reason(Code.POSITIONS, node_label(producer), sentence))
+
+
+def _concatenate(arrays: list[Ids]) -> Ids:
+    """Returns the arrays in one; an empty one for none."""
+    return np.concatenate(arrays) if arrays else np.zeros(0, dtype=np.int64)

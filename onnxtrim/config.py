@@ -1,0 +1,103 @@
+"""The options, as frozen and validated data: one field = one flag = one TOML key."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from onnxtrim.errors import UsageError
+
+__all__ = ["Color", "CriterionName", "DataConfig", "Layout", "Normalization", "PruneConfig",
+           "Scope"]
+
+Layout = Literal["auto", "nchw", "nhwc"]
+Color = Literal["auto", "rgb", "bgr", "gray"]
+Scope = Literal["global", "layer"]
+Normalization = Literal["layer-mean", "max", "none"]
+CriterionName = Literal["apoz", "mean", "l1", "l2", "random"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataConfig:
+    """How inputs are read and prepared.
+
+    A pixel p (0..255) of an image becomes `(p * scale - mean) / std`, channel by channel.
+
+    Attributes:
+        image_size: Height and width to resize images to; taken from the model where it says.
+        mean: What to subtract after scaling, one figure a channel or one for all.
+        std: What to divide by after that, one figure a channel or one for all.
+        scale: What to multiply pixels by first.
+        layout: Where the channels of an image input are; `auto` reads the input's shape.
+        color: Order of the channels; `auto` is gray for one channel and rgb for three.
+        samples: How many inputs to read at most, spread evenly over the data; all by default.
+        batch_size: Inputs a run, where the model leaves it open.
+    """
+
+    image_size: tuple[int, int] | None = None
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    scale: float = 1 / 255
+    layout: Layout = "auto"
+    color: Color = "auto"
+    samples: int | None = None
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a field is out of range."""
+        if self.image_size is not None and min(self.image_size) < 1:
+            raise UsageError(f"--image-size {self.image_size}: height and width start at 1")
+        if not self.mean or not self.std:
+            raise UsageError("--mean and --std take at least one figure each")
+        if 0.0 in self.std:
+            raise UsageError("--std: 0 would divide by zero; give the deviation of each channel")
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"--samples {self.samples}: at least 1 is needed")
+        if self.batch_size < 1:
+            raise UsageError(f"--batch-size {self.batch_size}: at least 1 is needed")
+
+
+@dataclass(frozen=True, slots=True)
+class PruneConfig:
+    """What to remove, by which rule, and how much.
+
+    Attributes:
+        ratio: Fraction of the removable channels to remove, in [0, 1).
+        macs: Multiply-accumulates that may remain: a fraction up to 1, or a figure like `1.2G`.
+        params: Parameters that may remain: a fraction up to 1, or a figure like `500k`.
+        criterion: The rule that scores each unit.
+        scope: `global` compares units of all groups, `layer` removes the same share of each.
+        normalize: How scores of different groups are made comparable.
+        align: `auto` (what this machine's runtime is fast at), `none`, or a step in channels.
+        min_channels: Units that stay in every group at least.
+        max_layer_ratio: Share of a group that may go at most, in [0, 1].
+        include: Only groups with a node or tensor name that matches one of these globs are cut.
+        exclude: Groups with a node or tensor name that matches one of these globs stay whole.
+        seed: Seed of whatever is random.
+        threads: Threads for measuring and verifying; 0 lets ONNX Runtime choose.
+    """
+
+    ratio: float | None = None
+    macs: float | str | None = None
+    params: float | str | None = None
+    criterion: CriterionName = "apoz"
+    scope: Scope = "global"
+    normalize: Normalization = "layer-mean"
+    align: str | int = "auto"
+    min_channels: int = 1
+    max_layer_ratio: float = 0.9
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    seed: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where a field is out of range."""
+        if self.ratio is not None and not 0 <= self.ratio < 1:
+            raise UsageError(f"--ratio {self.ratio}: is the fraction removed, from 0 to below 1")
+        if self.ratio is None and self.macs is None and self.params is None:
+            raise UsageError("no budget: give --macs, --params or --ratio, such as --macs 0.5")
+        if self.min_channels < 1:
+            raise UsageError(f"--min-channels {self.min_channels}: at least 1 must stay")
+        if not 0 <= self.max_layer_ratio <= 1:
+            raise UsageError(f"--max-layer-ratio {self.max_layer_ratio}: is a share from 0 to 1")
+        if self.threads < 0:
+            raise UsageError(f"--threads {self.threads}: 0 (automatic) or more")

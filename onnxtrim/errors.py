@@ -1,0 +1,78 @@
+"""Every error that onnxtrim raises on purpose.
+
+    OnnxtrimError                 exit status
+    ├── UsageError                     2    an option, or two together, make no sense
+    │   └── OutputError                2    the output cannot be written where it was asked for
+    ├── ModelError                     3    the model cannot be used
+    │   ├── LoadError                  3    ... because it cannot be read
+    │   └── ShapeError                 3    ... because its shapes contradict each other
+    ├── DataError                      3    the calibration data cannot be used
+    ├── PlanError                      3    the plan does not fit the model
+    ├── BudgetError                    1    no plan meets the budget
+    └── VerificationError              1    the cut model is not what the masked original computes
+
+A message is one line: what, where, what to do.
+"""
+
+from typing import ClassVar
+
+__all__ = [
+    "BudgetError",
+    "DataError",
+    "LoadError",
+    "ModelError",
+    "OnnxtrimError",
+    "OutputError",
+    "PlanError",
+    "ShapeError",
+    "UsageError",
+    "VerificationError",
+]
+
+
+class OnnxtrimError(Exception):
+    """Root of the tree; `exit_status` is what the command line ends with."""
+
+    exit_status: ClassVar[int] = 3
+
+
+class UsageError(OnnxtrimError):
+    """An option is invalid, or two options contradict each other."""
+
+    exit_status = 2
+
+
+class OutputError(UsageError):
+    """The output cannot be written where it was asked for."""
+
+
+class ModelError(OnnxtrimError):
+    """The model cannot be used."""
+
+
+class LoadError(ModelError):
+    """The model cannot be read."""
+
+
+class ShapeError(ModelError):
+    """The shapes of the model contradict each other, or cannot be inferred."""
+
+
+class DataError(OnnxtrimError):
+    """The calibration data cannot be read or does not fit the model."""
+
+
+class PlanError(OnnxtrimError):
+    """The plan does not fit the model."""
+
+
+class BudgetError(OnnxtrimError):
+    """No plan meets the budget."""
+
+    exit_status = 1
+
+
+class VerificationError(OnnxtrimError):
+    """The cut model does not compute what the masked original computes."""
+
+    exit_status = 1

@@ -1,0 +1,8 @@
+"""What the model is: load, save, strict shapes, normalise (`ir.Model` in, `ir.Model` out)."""
+
+from onnxtrim.graph.load import ModelSource, load, model_digest
+from onnxtrim.graph.normalize import normalize
+from onnxtrim.graph.save import save
+from onnxtrim.graph.shapes import infer_shapes
+
+__all__ = ["ModelSource", "infer_shapes", "load", "model_digest", "normalize", "save"]

@@ -1,0 +1,41 @@
+"""Small edits of a graph that several rooms make."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+__all__ = ["new_initializer", "replace_constant"]
+
+
+def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
+    """Returns a new initializer of `graph` that holds `array`, under `name` or one made unique.
+
+    The name is taken as free only if no input, initializer or node output bears it.
+    """
+    taken = {v.name for v in graph.inputs} | set(graph.initializers)
+    taken |= {v.name for node in graph for v in node.outputs}
+    unique, number = name, 1
+    while unique in taken:
+        number += 1
+        unique = f"{name}_{number}"
+    value = ir.Value(
+        name=unique,
+        shape=ir.Shape(array.shape),
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        const_value=ir.Tensor(np.ascontiguousarray(array), name=unique),
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def replace_constant(node: ir.Node, index: int, array: npt.NDArray[Any]) -> None:
+    """Gives `node` a constant operand of its own; the old one stays for whoever shares it."""
+    graph, old = node.graph, node.inputs[index]
+    if not isinstance(graph, ir.Graph) or old is None:
+        raise ValueError(f"{node.name} has no operand {index} in a graph")
+    if len(old.uses()) == 1 and old.is_initializer():
+        old.const_value = ir.Tensor(np.ascontiguousarray(array), name=old.name)
+        return
+    node.replace_input_with(index, new_initializer(graph, f"{old.name}_cut", array))

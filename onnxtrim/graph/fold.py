@@ -1,0 +1,99 @@
+"""Shape arithmetic on constants, folded by ONNX Runtime itself, so that it cannot differ.
+
+Only integer and boolean results of modest size are folded: weights that are transposed or
+dequantised in the graph keep their nodes (and their size in the file).
+"""
+
+import onnx_ir as ir
+
+from onnxtrim.graph.runtime import Runner
+
+__all__ = ["fold_constants"]
+
+_LARGEST = 4096
+_INTEGRAL = frozenset(
+    {
+        ir.DataType.BOOL,
+        ir.DataType.INT32,
+        ir.DataType.INT64,
+        ir.DataType.UINT8,
+        ir.DataType.INT8,
+    }
+)
+_RANDOM = frozenset({"RandomNormal", "RandomUniform", "Multinomial", "Bernoulli"})
+
+
+def fold_constants(model: ir.Model) -> ir.Model:
+    """Returns a clone in which integer results of constants are initializers.
+
+    `model` must have its shapes inferred. The nodes that computed them stay behind unused.
+    """
+    model = model.clone()
+    graph = model.graph
+    foldable = _foldable_nodes(graph)
+    frontier = [
+        value
+        for node in foldable
+        for value in node.outputs
+        if value.dtype in _INTEGRAL
+        and any(user not in foldable for user, _ in value.uses())
+        and not value.is_graph_output()
+    ]
+    if not frontier:
+        return model
+    results = Runner(_constant_graph(model, foldable, frontier), optimize=False)({})
+    for value in frontier:
+        array = results[value.name or ""]
+        if array.size > _LARGEST:
+            continue
+        constant = ir.Value(
+            name=f"{value.name}.folded",
+            shape=ir.Shape(array.shape),
+            type=value.type,
+            const_value=ir.Tensor(array, name=f"{value.name}.folded"),
+        )
+        graph.register_initializer(constant)
+        value.replace_all_uses_with(constant)
+    return model
+
+
+def _foldable_nodes(graph: ir.Graph) -> dict[ir.Node, None]:
+    """Returns, in order, the nodes that depend on small constants only.
+
+    A `Shape` of a tensor whose sizes are all known is such a node too, but it needs the tensor;
+    shape inference with data propagation and `normalize` step 5 see to those.
+    """
+    known: set[ir.Value] = {
+        v
+        for v in graph.initializers.values()
+        if v.const_value is not None and v.const_value.size <= _LARGEST
+    }
+    foldable: dict[ir.Node, None] = {}
+    for node in graph:
+        inputs = [v for v in node.inputs if v is not None]
+        plain = node.domain == "" and node.op_type not in _RANDOM
+        graphs = any(a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+                     for a in node.attributes.values())
+        if plain and not graphs and inputs and all(v in known for v in inputs):
+            foldable[node] = None
+            known.update(node.outputs)
+    return foldable
+
+
+def _constant_graph(
+    model: ir.Model, nodes: dict[ir.Node, None], outputs: list[ir.Value]
+) -> ir.Model:
+    """Returns a model without inputs that computes `outputs` from the constants."""
+    view = ir.GraphView(
+        inputs=[],
+        outputs=outputs,
+        nodes=list(nodes),
+        initializers=[
+            v
+            for v in model.graph.initializers.values()
+            if any(user in nodes for user, _ in v.uses())
+        ],
+        opset_imports=model.graph.opset_imports,
+        name="constants",
+    )
+    return ir.Model(view.clone(), ir_version=model.ir_version)

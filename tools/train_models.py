@@ -1,0 +1,249 @@
+"""Train the example models and write them, with their held-out images, to ``models/``.
+
+It needs torch, scikit-learn, Pillow, onnx-graphsurgeon and onnxruntime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_graphsurgeon as gs
+import onnxruntime as ort
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torch import nn
+
+SIDE = 28
+HELD_OUT_PER_DIGIT = 30
+SPLIT_SEED = 0  # Not --seed: the held-out images are the same whatever the training does.
+THREADS = 2  # Fixed, since the order of float additions depends on it.
+EPOCHS = 40
+BATCH = 32
+LEARNING_RATE = 0.03
+WEIGHT_DECAY = 2e-3
+MAX_SHIFT = 2  # Pixels.
+MAX_ROTATION = 8  # Degrees.
+TOLERANCE = 1e-5
+
+README = """\
+# Example models
+
+`python tools/train_models.py --seed {seed}` writes everything here, this file too. The same seed on
+the same machine, with the same versions of the libraries, gives the same bytes.
+{sections}
+## `digits/`
+
+`digits/<digit>/<digit>_<nnn>.png`: {each} held-out images of each handwritten digit, as 28x28 8-bit
+grey PNGs. No model here was trained on them. A model's input is the grey values divided by 255
+(float32, 0 to 1), and nothing else.
+
+They are from the 1797 scanned digits that scikit-learn ships (`sklearn.datasets.load_digits`), a
+copy of the test part of this UCI dataset:
+
+> E. Alpaydin and C. Kaynak (1998). Optical Recognition of Handwritten Digits [Dataset].
+> UCI Machine Learning Repository. <https://doi.org/10.24432/C50P49>
+
+It is licensed under [CC BY 4.0](https://creativecommons.org/licenses/by/4.0/) (Creative Commons
+Attribution 4.0 International), and so are the PNGs. Changes made: the 8x8 images of values 0 to 16
+were scaled to grey values 0 to 255 and enlarged to 28x28 (bicubic). The held-out images were picked
+at random, the same ones whatever the seed; the others are the training images. The data does not
+say who wrote which digit, so one writer may be in both parts.
+"""
+
+LENET_README = """
+## `lenet-digits.onnx`
+
+A LeNet that reads one handwritten digit: two 5x5 convolutions (20 and 50 channels), each followed
+by Relu and 2x2 max pooling, then fully connected layers of 500 and 10 units. Input `image`, float32
+`[N, 1, 28, 28]`; output `logits`, float32 `[N, 10]`; opset 17.
+
+Accuracy in ONNX Runtime: {held_out} on the held-out images,
+{train} on the training images.
+"""
+
+# The ONNX operator and the attributes of each kind of layer, as the models here use it.
+OPERATORS: dict[type[nn.Module], tuple[str, dict[str, int | list[int]]]] = {
+    nn.Conv2d: ("Conv", {"kernel_shape": [5, 5]}),
+    nn.ReLU: ("Relu", {}),
+    nn.MaxPool2d: ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    nn.Flatten: ("Flatten", {"axis": 1}),
+    nn.Linear: ("Gemm", {"transB": 1}),
+}
+
+Pixels = npt.NDArray[np.uint8]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The digit images, as grey values ``[n, 28, 28]``, with their labels ``[n]``."""
+
+    train_images: Pixels
+    train_labels: Labels
+    test_images: Pixels
+    test_labels: Labels
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that a reader sees all of it or what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_data() -> Digits:
+    """Enlarge scikit-learn's digits and hold the same number of each digit out."""
+    source = load_digits()
+    small = np.rint(source.images * (255 / 16)).astype(np.uint8)
+    large = [Image.fromarray(one).resize((SIDE, SIDE), Image.Resampling.BICUBIC) for one in small]
+    images = np.stack([np.asarray(one) for one in large])
+    labels = source.target.astype(np.int64)
+    rng = np.random.default_rng(SPLIT_SEED)
+    chosen = [rng.permutation(np.flatnonzero(labels == digit)) for digit in range(10)]
+    held_out = np.concatenate([np.sort(one[:HELD_OUT_PER_DIGIT]) for one in chosen])
+    train = np.setdiff1d(np.arange(len(labels)), held_out)
+    return Digits(images[train], labels[train], images[held_out], labels[held_out])
+
+
+def write_images(digits: Digits, out: Path) -> None:
+    """Write the held-out images as ``digits/<digit>/<digit>_<nnn>.png``."""
+    for digit in range(10):
+        for number, pixels in enumerate(digits.test_images[digits.test_labels == digit]):
+            png = io.BytesIO()
+            Image.fromarray(pixels).save(png, format="PNG", optimize=True)
+            write_atomically(out / f"digits/{digit}/{digit}_{number:03d}.png", png.getvalue())
+
+
+def model_input(pixels: Pixels) -> npt.NDArray[np.float32]:
+    """Turn grey values ``[n, 28, 28]`` into the models' input ``[n, 1, 28, 28]``."""
+    return pixels[:, np.newaxis].astype(np.float32) / np.float32(255)
+
+
+def augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Shift and rotate each image at random, keeping to the 256 grey values of a PNG."""
+    uniform = torch.rand(3, len(images), generator=generator) * 2 - 1
+    angle = uniform[0] * np.deg2rad(MAX_ROTATION)
+    shift = uniform[1:] * (MAX_SHIFT * 2 / SIDE)
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    theta = torch.stack([cos, -sin, shift[0], sin, cos, shift[1]], dim=1).view(-1, 2, 3)
+    grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
+    return torch.round(nn.functional.grid_sample(images, grid, align_corners=False) * 255) / 255
+
+
+def fit(network: nn.Module, digits: Digits, seed: int) -> None:
+    """Train a network on the training images, for a fixed number of epochs."""
+    images = torch.from_numpy(model_input(digits.train_images))
+    labels = torch.from_numpy(digits.train_labels)
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=LEARNING_RATE, momentum=0.9, weight_decay=WEIGHT_DECAY
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, EPOCHS)
+    for _ in range(EPOCHS):
+        for batch in torch.split(torch.randperm(len(images), generator=generator), BATCH):
+            optimizer.zero_grad()
+            logits = network(augment(images[batch], generator))
+            torch.autograd.backward(nn.functional.cross_entropy(logits, labels[batch]))
+            optimizer.step()
+        schedule.step()
+
+
+def build_lenet() -> nn.Sequential:
+    """Make the untrained LeNet; its layers' names are those of the ONNX nodes."""
+    layers: dict[str, nn.Module] = {
+        "conv1": nn.Conv2d(1, 20, 5),
+        "relu1": nn.ReLU(),
+        "pool1": nn.MaxPool2d(2),
+        "conv2": nn.Conv2d(20, 50, 5),
+        "relu2": nn.ReLU(),
+        "pool2": nn.MaxPool2d(2),
+        "flatten": nn.Flatten(),
+        "fc1": nn.Linear(800, 500),
+        "relu3": nn.ReLU(),
+        "fc2": nn.Linear(500, 10),
+    }
+    return nn.Sequential(OrderedDict(layers))
+
+
+def to_node(name: str, layer: nn.Module, source: gs.Tensor, result: gs.Tensor) -> gs.Node:
+    """Write one layer as an ONNX node, its weights as initializers named after it."""
+    op, attrs = OPERATORS[type(layer)]
+    parts = layer.named_parameters()
+    weights = [gs.Constant(f"{name}.{part}", values.detach().numpy()) for part, values in parts]
+    return gs.Node(op, name, attrs, [source, *weights], [result])
+
+
+def to_onnx(network: nn.Sequential, name: str) -> onnx.ModelProto:
+    """Author the ONNX model of a chain of layers, opset 17 and IR version 8."""
+    image = gs.Variable("image", np.float32, ["N", 1, SIDE, SIDE])
+    logits = gs.Variable("logits", np.float32, ["N", 10])
+    layers = list(network.named_children())
+    inner = [gs.Variable(f"{layer_name}.out", np.float32) for layer_name, _ in layers[:-1]]
+    ends = zip(layers, [image, *inner], [*inner, logits], strict=True)
+    nodes = [to_node(*layer, source, result) for layer, source, result in ends]
+    graph = gs.Graph(nodes, [image], [logits], name=name, opset=17, ir_version=8)
+    return onnx.shape_inference.infer_shapes(gs.export_onnx(graph), strict_mode=True)
+
+
+def score(model: onnx.ModelProto, network: nn.Module, pixels: Pixels, labels: Labels) -> str:
+    """Check a model against the network it was made from, and measure its accuracy."""
+    onnx.checker.check_model(model, full_check=True)
+    images = model_input(pixels)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    logits = np.asarray(session.run(["logits"], {"image": images})[0])
+    with torch.no_grad():
+        expected = network(torch.from_numpy(images)).numpy()
+    difference = np.abs(logits - expected).max()
+    if not difference <= TOLERANCE:  # Not ">", which a NaN would pass.
+        raise ValueError(f"ONNX Runtime and torch differ by {difference:.1e}")
+    correct = int((logits.argmax(axis=1) == labels).sum())
+    return f"{correct / len(labels):.2%} ({correct} of {len(labels)})"
+
+
+def make_lenet(digits: Digits, seed: int, out: Path) -> str:
+    """Train and write ``lenet-digits.onnx``; give its section of the README back."""
+    torch.manual_seed(seed)
+    network = build_lenet()
+    fit(network, digits, seed)
+    model = to_onnx(network, "lenet-digits")
+    train = score(model, network, digits.train_images, digits.train_labels)
+    held_out = score(model, network, digits.test_images, digits.test_labels)
+    write_atomically(out / "lenet-digits.onnx", model.SerializeToString(deterministic=True))
+    print(f"lenet-digits.onnx: accuracy {train} training, {held_out} held-out")
+    return LENET_README.format(train=train, held_out=held_out)
+
+
+# Each entry makes one model and returns its section of the README.
+MODELS: list[Callable[[Digits, int, Path], str]] = [make_lenet]
+
+
+def main() -> None:
+    """Make the held-out images, every model and the README."""
+    parser = argparse.ArgumentParser(description="Train the example models and write them.")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="default: models")
+    args = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    digits = load_data()
+    sections = "".join(make(digits, args.seed, args.out) for make in MODELS)
+    write_images(digits, args.out)
+    readme = README.format(seed=args.seed, sections=sections, each=HELD_OUT_PER_DIGIT)
+    write_atomically(args.out / "README.md", readme.encode())
+
+
+if __name__ == "__main__":
+    main()
