@@ -1,23 +1,35 @@
 """The options, as frozen and validated data: one field = one flag = one TOML key."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypedDict, TypeVar
 
 from onnxtrim.errors import UsageError
 
-__all__ = ["Color", "CriterionName", "DataConfig", "Layout", "Normalization", "PruneConfig",
-           "Scope"]
+__all__ = [
+    "Color",
+    "CriterionName",
+    "DataConfig",
+    "DataOptions",
+    "Layout",
+    "Normalization",
+    "PruneConfig",
+    "PruneOptions",
+    "Scope",
+    "data_config",
+    "prune_configs",
+]
 
 Layout = Literal["auto", "nchw", "nhwc"]
 Color = Literal["auto", "rgb", "bgr", "gray"]
 Scope = Literal["global", "layer"]
 Normalization = Literal["layer-mean", "max", "none"]
+_Config = TypeVar("_Config", "PruneConfig", "DataConfig")
 CriterionName = Literal["apoz", "mean", "l1", "l2", "random"]
 
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """How inputs are read and prepared.
+    """How inputs are read, prepared and run.
 
     A pixel p (0..255) of an image becomes `(p * scale - mean) / std`, channel by channel.
 
@@ -30,6 +42,7 @@ class DataConfig:
         color: Order of the channels; `auto` is gray for one channel and rgb for three.
         samples: How many inputs to read at most, spread evenly over the data; all by default.
         batch_size: Inputs a run, where the model leaves it open.
+        threads: Threads to run models with; 0 lets ONNX Runtime choose.
     """
 
     image_size: tuple[int, int] | None = None
@@ -40,6 +53,7 @@ class DataConfig:
     color: Color = "auto"
     samples: int | None = None
     batch_size: int = 64
+    threads: int = 0
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
@@ -53,6 +67,8 @@ class DataConfig:
             raise UsageError(f"--samples {self.samples}: at least 1 is needed")
         if self.batch_size < 1:
             raise UsageError(f"--batch-size {self.batch_size}: at least 1 is needed")
+        if self.threads < 0:
+            raise UsageError(f"--threads {self.threads}: 0 (automatic) or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +88,6 @@ class PruneConfig:
         include: Only groups with a node or tensor name that matches one of these globs are cut.
         exclude: Groups with a node or tensor name that matches one of these globs stay whole.
         seed: Seed of whatever is random.
-        threads: Threads for measuring and verifying; 0 lets ONNX Runtime choose.
     """
 
     ratio: float | None = None
@@ -87,7 +102,6 @@ class PruneConfig:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     seed: int = 0
-    threads: int = 0
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
@@ -99,5 +113,64 @@ class PruneConfig:
             raise UsageError(f"--min-channels {self.min_channels}: at least 1 must stay")
         if not 0 <= self.max_layer_ratio <= 1:
             raise UsageError(f"--max-layer-ratio {self.max_layer_ratio}: is a share from 0 to 1")
-        if self.threads < 0:
-            raise UsageError(f"--threads {self.threads}: 0 (automatic) or more")
+
+
+class DataOptions(TypedDict, total=False):
+    """Every field of `DataConfig`, as keyword arguments of the Python API."""
+
+    image_size: tuple[int, int] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    scale: float
+    layout: Layout
+    color: Color
+    samples: int | None
+    batch_size: int
+    threads: int
+
+
+class PruneOptions(DataOptions, total=False):
+    """Every field of `PruneConfig` too."""
+
+    ratio: float | None
+    macs: float | str | None
+    params: float | str | None
+    criterion: CriterionName
+    scope: Scope
+    normalize: Normalization
+    align: str | int
+    min_channels: int
+    max_layer_ratio: float
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    seed: int
+
+
+def prune_configs(options: PruneOptions) -> tuple[PruneConfig, DataConfig]:
+    """Returns keyword arguments as the two configurations that they belong to.
+
+    Raises:
+        UsageError: an option is unknown or out of range.
+    """
+    known = {f.name for f in fields(PruneConfig)}
+    mine = {name: value for name, value in options.items() if name in known}
+    rest = {name: value for name, value in options.items() if name not in known}
+    return _built(PruneConfig, mine), _built(DataConfig, rest)
+
+
+def data_config(options: DataOptions) -> DataConfig:
+    """Returns keyword arguments as a configuration.
+
+    Raises:
+        UsageError: an option is unknown or out of range.
+    """
+    return _built(DataConfig, dict(options))
+
+
+def _built(kind: type[_Config], options: dict[str, Any]) -> _Config:
+    """Returns a configuration, after a look for options that do not exist."""
+    known = {f.name for f in fields(kind)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    return kind(**options)

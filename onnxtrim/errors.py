@@ -14,7 +14,8 @@
 A message is one line: what, where, what to do.
 """
 
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Protocol
 
 __all__ = [
     "BudgetError",
@@ -24,6 +25,7 @@ __all__ = [
     "OnnxtrimError",
     "OutputError",
     "PlanError",
+    "Reproducer",
     "ShapeError",
     "UsageError",
     "VerificationError",
@@ -72,7 +74,20 @@ class BudgetError(OnnxtrimError):
     exit_status = 1
 
 
+class Reproducer(Protocol):
+    """What it takes to see a failure again; it can be written to a folder."""
+
+    def save(self, folder: Path) -> Path:
+        """Returns the folder, which now holds the reproducer."""
+        ...
+
+
 class VerificationError(OnnxtrimError):
-    """The cut model does not compute what the masked original computes."""
+    """The cut model does not compute what the masked original computes.
+
+    Attributes:
+        reproducer: the model, the plan and the inputs that show it, where they are known.
+    """
 
     exit_status = 1
+    reproducer: Reproducer | None = None

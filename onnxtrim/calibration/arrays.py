@@ -1,7 +1,7 @@
 """Arrays as calibration data: in memory, in a .npy or .npz file, or in a folder of such files.
 
-Nothing is ever unpickled. A .npy file is memory mapped; the files of a folder are opened anew on
-every pass, so that a folder need not fit in memory.
+Nothing is ever unpickled. A .npy file is memory mapped, an .npz given by itself is read once; the
+files of a folder are opened anew on every pass, so that a folder need not fit in memory.
 """
 
 import hashlib
@@ -17,7 +17,16 @@ import numpy.typing as npt
 
 from onnxtrim.calibration.dataset import Batch, InputSpec
 from onnxtrim.calibration.labels import (
-    UNNAMED, ArrayForm, FolderFile, array_forms, checked_labels, file_mark, folder_files, load_arrays, shape_text, spread,
+    UNNAMED,
+    ArrayForm,
+    FolderFile,
+    array_forms,
+    checked_labels,
+    file_mark,
+    folder_files,
+    load_arrays,
+    shape_text,
+    spread,
 )
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
@@ -184,7 +193,7 @@ def _converted(
     """
     raw = np.asarray(array[rows])
     with np.errstate(over="ignore", invalid="ignore"):  # reported below, with the sample
-        values: npt.NDArray[Any] = raw.astype(spec.dtype)
+        values: npt.NDArray[Any] = np.ascontiguousarray(raw, dtype=spec.dtype)
     wrong = np.zeros(raw.shape, dtype=bool)
     what = f"NaN or infinity (as {spec.dtype})"
     if spec.dtype.kind in "fV":
@@ -287,7 +296,10 @@ def _held_part(
 
 
 def _assigned(
-    where: str, forms: Mapping[str, ArrayForm], specs: Sequence[InputSpec], labels_apart: bool = False
+    where: str,
+    forms: Mapping[str, ArrayForm],
+    specs: Sequence[InputSpec],
+    labels_apart: bool = False,
 ) -> tuple[dict[str, str], str | None]:
     """Returns the name of the array for each input, and the name of the labels, if any."""
     inputs = [spec.name for spec in specs]

@@ -15,7 +15,19 @@ import numpy.typing as npt
 
 from onnxtrim.errors import DataError
 
-__all__ = ["UNNAMED", "ArrayForm", "FolderFile", "array_forms", "as_label", "checked_labels", "file_mark", "folder_files", "load_arrays", "shape_text", "spread"]
+__all__ = [
+    "UNNAMED",
+    "ArrayForm",
+    "FolderFile",
+    "array_forms",
+    "as_label",
+    "checked_labels",
+    "file_mark",
+    "folder_files",
+    "load_arrays",
+    "shape_text",
+    "spread",
+]
 
 UNNAMED = ""
 """What the one array of a .npy file is called, and one that is given bare."""
@@ -140,7 +152,7 @@ def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, ...]]:
 
     def unreadable(error: OSError) -> None:
         raise DataError(
-            f"{error.filename}: cannot be read ({error.strerror}); mend its permissions"
+            f"{error.filename}: cannot be read ({error.strerror}); check its permissions"
         )
 
     seen: set[Path] = set()  # links are followed, so a folder may contain itself

@@ -83,7 +83,7 @@ def image_array(
     if geometry.color == "bgr":
         pixels = pixels[..., ::-1]
     if dtype.kind not in "iu":
-        mean, std = np.float32(config.mean), np.float32(config.std)
+        mean, std = (np.array(figures, dtype=np.float32) for figures in (config.mean, config.std))
         pixels = (pixels.astype(np.float32) * np.float32(config.scale) - mean) / std
     if geometry.layout == "nchw":
         pixels = pixels.transpose(2, 0, 1)

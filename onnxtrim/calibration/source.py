@@ -45,7 +45,7 @@ def open_data(source: DataSource, specs: Sequence[InputSpec], config: DataConfig
 
 def _open_path(path: Path, specs: Sequence[InputSpec], config: DataConfig) -> Dataset:
     """Returns the data in a file or folder."""
-    if not path.exists():
+    if not os.path.exists(path):  # unlike Path.exists, False for whatever is no path at all
         raise DataError(f"{path}: does not exist; give a folder, or an .npy or .npz file")
     if path.is_dir():
         return _open_folder(path, specs, config)
@@ -60,11 +60,11 @@ def _open_path(path: Path, specs: Sequence[InputSpec], config: DataConfig) -> Da
 
 def _open_folder(folder: Path, specs: Sequence[InputSpec], config: DataConfig) -> Dataset:
     """Returns the images or the arrays in a folder."""
-    if not any(folder.iterdir()):
-        raise DataError(f"{folder}: is empty; put images, .npy or .npz files into it")
     files = folder_files(folder, IMAGE_SUFFIXES | ARRAY_SUFFIXES)
     arrays = [file for file in files if file.path.suffix.lower() in ARRAY_SUFFIXES]
     if not files:
+        if not any(folder.iterdir()):
+            raise DataError(f"{folder}: is empty; put images, .npy or .npz files into it")
         raise DataError(
             f"{folder}: holds no image, .npy or .npz file; "
             "give the folder that does, or convert the data"

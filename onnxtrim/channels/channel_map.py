@@ -110,6 +110,11 @@ class ChannelMap:
             if group.reason is not None
         }
 
+    @property
+    def no_units(self) -> Ids:
+        """Returns an empty selection of units: what an empty plan removes."""
+        return np.zeros(0, dtype=np.int64)
+
     def without(self, removed: npt.NDArray[np.int64]) -> Kept:
         """Returns what is left of every axis once the units `removed` are gone."""
         stays = np.ones(self.unit_count, dtype=np.bool_)

@@ -4,11 +4,14 @@ Only integer and boolean results of modest size are folded: weights that are tra
 dequantised in the graph keep their nodes (and their size in the file).
 """
 
+from typing import Any
+
+import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.graph.runtime import Runner
 
-__all__ = ["fold_constants"]
+__all__ = ["constant_array", "fold_constants"]
 
 _LARGEST = 4096
 _INTEGRAL = frozenset(
@@ -55,6 +58,31 @@ def fold_constants(model: ir.Model) -> ir.Model:
         graph.register_initializer(constant)
         value.replace_all_uses_with(constant)
     return model
+
+
+def constant_array(model: ir.Model, name: str) -> npt.NDArray[Any]:
+    """Returns the array behind a tensor that is an initializer or computed from initializers.
+
+    Raises:
+        ValueError: there is no such tensor.
+    """
+    value = model.graph.initializers.get(name)
+    if value is not None and value.const_value is not None:
+        return value.const_value.numpy()
+    for node in model.graph:
+        for output in node.outputs:
+            if output.name == name:
+                nodes = dict.fromkeys(_ancestors(output))
+                return Runner(_constant_graph(model, nodes, [output]), optimize=False)({})[name]
+    raise ValueError(f"the model has no tensor {name!r}")
+
+
+def _ancestors(value: ir.Value) -> list[ir.Node]:
+    """Returns the nodes that `value` is computed by, each after those it needs."""
+    node = value.producer()
+    if node is None:
+        return []
+    return [a for v in node.inputs if v is not None for a in _ancestors(v)] + [node]
 
 
 def _foldable_nodes(graph: ir.Graph) -> dict[ir.Node, None]:

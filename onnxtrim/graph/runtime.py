@@ -13,7 +13,9 @@ import onnxruntime as ort
 
 from onnxtrim.errors import ModelError
 
-__all__ = ["Arrays", "Runner", "weight_bytes"]
+__all__ = ["RUNTIME_VERSION", "Arrays", "Runner", "weight_bytes"]
+
+RUNTIME_VERSION: str = ort.__version__
 
 Arrays = dict[str, npt.NDArray[Any]]
 """One array per tensor name."""

@@ -1,0 +1,73 @@
+"""onnxtrim: thinner, faster ONNX files, proven before they are written.
+
+    result = onnxtrim.prune("model.onnx", data="calib/", macs=0.5)
+    result.save("thin.onnx")
+
+Everything here is loaded when first used, so that the command line starts quickly.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxtrim.api import PruneResult, apply, compare, inspect, prune
+    from onnxtrim.config import DataConfig, PruneConfig
+    from onnxtrim.errors import (
+        BudgetError,
+        DataError,
+        LoadError,
+        ModelError,
+        OnnxtrimError,
+        OutputError,
+        PlanError,
+        ShapeError,
+        UsageError,
+        VerificationError,
+    )
+    from onnxtrim.report import Comparison, Inspection, Report
+    from onnxtrim.selection import PrunePlan
+
+__all__ = [
+    "BudgetError",
+    "Comparison",
+    "DataConfig",
+    "DataError",
+    "Inspection",
+    "LoadError",
+    "ModelError",
+    "OnnxtrimError",
+    "OutputError",
+    "PlanError",
+    "PruneConfig",
+    "PrunePlan",
+    "PruneResult",
+    "Report",
+    "ShapeError",
+    "UsageError",
+    "VerificationError",
+    "apply",
+    "compare",
+    "inspect",
+    "prune",
+]
+
+_HOMES = {
+    "onnxtrim.api": ("PruneResult", "apply", "compare", "inspect", "prune"),
+    "onnxtrim.config": ("DataConfig", "PruneConfig"),
+    "onnxtrim.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "onnxtrim.report": ("Comparison", "Inspection", "Report"),
+    "onnxtrim.selection": ("PrunePlan",),
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - modules hold anything
+    """Returns a public name from the module that defines it."""
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module 'onnxtrim' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Returns the public names."""
+    return list(__all__)

@@ -1,0 +1,267 @@
+"""The rooms in order: what the command line calls, and Python too.
+
+    prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
+"""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Unpack
+
+import onnx_ir as ir
+
+from onnxtrim.calibration import (
+    DataSource,
+    Measurements,
+    Progress,
+    evaluate_pair,
+    measure,
+    paired_latency,
+)
+from onnxtrim.channels import ChannelMap
+from onnxtrim.clock import Clock
+from onnxtrim.config import (
+    DataConfig,
+    DataOptions,
+    PruneConfig,
+    PruneOptions,
+    data_config,
+    prune_configs,
+)
+from onnxtrim.criteria import CRITERIA, Criterion, Needs, score_groups
+from onnxtrim.errors import BudgetError, DataError, PlanError, UsageError
+from onnxtrim.execute import Job, PruneResult, execute
+from onnxtrim.graph import ModelSource
+from onnxtrim.report import (
+    SCHEMA,
+    Comparison,
+    Inspection,
+    MetricValue,
+    frozen_rows,
+    group_rows,
+    side,
+)
+from onnxtrim.selection import PrunePlan, choose, make_plan, removed_units, step_of
+from onnxtrim.subject import Subject, prepare
+
+__all__ = ["PruneResult", "apply", "compare", "inspect", "prune"]
+
+
+def prune(
+    model: ModelSource,
+    data: DataSource | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[PruneOptions],
+) -> PruneResult:
+    """Returns `model` without the channels that matter least, within a budget, and proven.
+
+    Args:
+        model: a path, bytes, `ModelProto` or `ir.Model`; never changed.
+        data: calibration inputs, a path or arrays; criteria on weights can do without.
+        progress: called with (what, done, total).
+        **options: the fields of `PruneConfig` and `DataConfig`, such as `macs=0.5`.
+
+    Raises:
+        UsageError: options are invalid or contradict each other.
+        ModelError: the model cannot be used.
+        DataError: the data cannot be used.
+        BudgetError: no plan meets the budget.
+        VerificationError: the result could not be proven; it carries a reproducer.
+    """
+    config, reading = prune_configs(options)
+    criterion, step, clock = CRITERIA[config.criterion], step_of(config.align), Clock()
+    if data is None and criterion.needs is Needs.ACTIVATIONS:
+        raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
+    with clock("prepare"):
+        subject = prepare(model, data, reading)
+        channel_map = subject.channel_map.restricted(config.include, config.exclude)
+        _require_groups(channel_map)
+    with clock("measure"):
+        found = _measured(subject, channel_map, criterion, reading, progress)
+    with clock("choose"):
+        scoring = score_groups(subject.model, channel_map, criterion, found, config.seed)
+        removed = choose(channel_map, scoring.scores, subject.costs, config, step)
+        weights = subject.model.graph.initializers
+        plan = make_plan(channel_map, weights, removed, subject.facts.sha256)
+    job = Job(
+        subject=subject,
+        channel_map=channel_map,
+        plan=plan,
+        removed=removed,
+        step=step,
+        reading=reading,
+        settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
+        scores=scoring.scores,
+        measurements=found,
+        warnings=scoring.warnings,
+    )
+    return execute(job, clock, progress)
+
+
+def apply(
+    model: ModelSource,
+    plan: PrunePlan | str | os.PathLike[str],
+    data: DataSource | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[DataOptions],
+) -> PruneResult:
+    """Returns `model` cut by a plan made before, for this or another checkpoint of its graph.
+
+    Args:
+        model: a path, bytes, `ModelProto` or `ir.Model`; never changed.
+        plan: a plan, or the path of its JSON.
+        data: inputs to prove and evaluate it on; without any it is proven on made-up ones.
+        progress: called with (what, done, total).
+        **options: the fields of `DataConfig`.
+
+    Raises:
+        PlanError: the plan cannot be read or does not fit the model.
+        VerificationError: the result could not be proven; it carries a reproducer.
+    """
+    reading, clock = data_config(options), Clock()
+    if not isinstance(plan, PrunePlan):
+        plan = PrunePlan.from_json(_text(Path(plan)))
+    with clock("prepare"):
+        subject = prepare(model, data, reading)
+        removed = removed_units(subject.channel_map, plan)
+        weights = subject.model.graph.initializers
+        full = make_plan(subject.channel_map, weights, removed, subject.facts.sha256)
+    job = Job(
+        subject=subject,
+        channel_map=subject.channel_map,
+        plan=full,
+        removed=removed,
+        step=1,
+        reading=reading,
+        settings=dataclasses.asdict(reading),
+    )
+    return execute(job, clock, progress)
+
+
+def inspect(
+    model: ModelSource,
+    data: DataSource | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[DataOptions],
+) -> Inspection:
+    """Returns the groups of `model`, their costs, and why what is frozen is frozen.
+
+    With `data`, the mean statistics of each group's activations too.
+
+    Raises:
+        ModelError: the model cannot be used.
+        DataError: the data cannot be used.
+    """
+    reading = data_config(options)
+    subject = prepare(model, data, reading)
+    found = None
+    if data is not None:
+        found = _measured(subject, subject.channel_map, CRITERIA["apoz"], reading, progress)
+    whole = subject.channel_map.without(subject.channel_map.no_units)
+    return Inspection(
+        schema=SCHEMA,
+        model=subject.facts,
+        cost=side(subject.costs.now(), subject.bytes),
+        groups=group_rows(subject.channel_map, whole, step_of("auto"), None, found),
+        frozen=frozen_rows(subject.channel_map),
+    )
+
+
+def compare(
+    before: ModelSource,
+    after: ModelSource,
+    data: DataSource | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Unpack[DataOptions],
+) -> Comparison:
+    """Returns cost, paired latency and, with `data`, quality of two models of one interface.
+
+    Raises:
+        ModelError: a model cannot be used.
+        DataError: the data cannot be used, or the interfaces differ.
+    """
+    reading = data_config(options)
+    old, new = prepare(before, data, reading), prepare(after, data, reading)
+    if old.specs != new.specs or _outputs(old) != _outputs(new):
+        raise DataError(
+            f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
+            "models of one interface"
+        )
+    latency = paired_latency(
+        old.model, new.model, old.single_input, threads=reading.threads
+    )
+    values: tuple[MetricValue | None, MetricValue | None] = (None, None)
+    agreement = error = None
+    if old.data is not None:
+        result = evaluate_pair(
+            old.model,
+            new.model,
+            old.data,
+            batch_size=reading.batch_size,
+            threads=reading.threads,
+            progress=progress,
+        )
+        metric, agreement, error = result.metric, result.agreement, result.relative_error
+        values = MetricValue(metric.name, metric.before), MetricValue(metric.name, metric.after)
+    return Comparison(
+        schema=SCHEMA,
+        names=(old.facts.name, new.facts.name),
+        before=side(old.costs.now(), old.bytes, latency.before, values[0]),
+        after=side(new.costs.now(), new.bytes, latency.after, values[1]),
+        latency_ratio=latency.ratio,
+        agreement=agreement,
+        relative_error=error,
+    )
+
+
+def _measured(
+    subject: Subject,
+    channel_map: ChannelMap,
+    criterion: Criterion,
+    reading: DataConfig,
+    progress: Progress | None,
+) -> Measurements | None:
+    """Returns what `criterion` needs to know of the activations; None where that is nothing."""
+    taps = [tap for group in channel_map.groups for tap in group.taps]
+    if subject.data is None or criterion.needs is not Needs.ACTIVATIONS or not taps:
+        return None
+    return measure(
+        subject.model,
+        taps,
+        criterion.statistics,
+        subject.data,
+        batch_size=reading.batch_size,
+        threads=reading.threads,
+        progress=progress,
+    )
+
+
+def _require_groups(channel_map: ChannelMap) -> None:
+    """Raises BudgetError where nothing can be cut at all."""
+    if channel_map.groups:
+        return
+    reasons = sorted({str(g.reason.code) for g in channel_map.frozen_groups if g.reason})
+    why = f"all groups are frozen ({', '.join(reasons)})" if reasons else "no weight makes channels"
+    raise BudgetError(f"nothing can be cut: {why}; see inspect for each reason")
+
+
+def _outputs(subject: Subject) -> list[tuple[str | None, ir.DataType | None]]:
+    """Returns names and types of the outputs."""
+    return [(v.name, v.dtype) for v in subject.model.graph.outputs]
+
+
+def _text(path: Path) -> str:
+    """Returns the text of a plan file.
+
+    Raises:
+        PlanError: it cannot be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlanError(f"{path}: the plan cannot be read ({error}); check the path") from error

@@ -1,0 +1,28 @@
+"""What was measured: per-channel statistics in float64, and on what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Measurements", "Statistic"]
+
+Statistic = Literal["zeros", "mean"]
+"""`zeros` is the share of elements that are exactly 0, in [0, 1]; `mean` is their mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Statistics of activations over calibration data.
+
+    Attributes:
+        statistics: (channels,) float64 by (tensor, axis) and statistic, over samples and positions.
+        samples: how many samples were measured.
+        fingerprint: SHA-256 of the data.
+    """
+
+    statistics: Mapping[tuple[str, int], Mapping[Statistic, npt.NDArray[np.float64]]]
+    samples: int
+    fingerprint: str

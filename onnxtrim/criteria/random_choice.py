@@ -1,0 +1,21 @@
+"""Random scores: the baseline that every other criterion has to beat.
+
+    score(c) ~ U[0, 1), from the seed and the name of the group
+"""
+
+from onnxtrim.criteria.base import GroupView, Needs, Scores
+
+__all__ = ["RandomChoice"]
+
+
+class RandomChoice:
+    """Any unit matters as much as any other."""
+
+    name = "random"
+    needs = Needs.NOTHING
+    statistics = ()
+    wants_zeroes = False
+
+    def score(self, group: GroupView) -> Scores:
+        """Returns uniform figures, (units,); the same for the same seed and group."""
+        return group.rng().random(group.group.width)

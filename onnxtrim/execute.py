@@ -1,0 +1,158 @@
+"""A plan -> the thinner model, proven and measured: cut -> verify -> evaluate -> report."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxtrim.calibration import (
+    LatencyPair,
+    Measurements,
+    Metric,
+    Progress,
+    evaluate_pair,
+    paired_latency,
+)
+from onnxtrim.channels import ChannelMap
+from onnxtrim.channels.relations import Ids
+from onnxtrim.clock import Clock
+from onnxtrim.config import DataConfig
+from onnxtrim.errors import OnnxtrimError, VerificationError
+from onnxtrim.graph import save
+from onnxtrim.graph.shapes import concrete_shapes
+from onnxtrim.report import (
+    SCHEMA,
+    MetricValue,
+    Report,
+    Side,
+    Step,
+    environment,
+    frozen_rows,
+    group_rows,
+    side,
+)
+from onnxtrim.selection import CostModel, PrunePlan
+from onnxtrim.subject import Subject, file_bytes
+from onnxtrim.surgery import FailedCut, Verification, changes, cut, verify
+
+__all__ = ["Job", "PruneResult", "execute"]
+
+
+@dataclass(frozen=True, slots=True)
+class PruneResult:
+    """A thinner model, proven, with the plan that made it and the report about it."""
+
+    model: ir.Model
+    plan: PrunePlan
+    report: Report
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Returns `path`, which now holds the model; it appears whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written there.
+        """
+        return save(self.model, path)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A decision about a model, and what the report shall say of how it was made."""
+
+    subject: Subject
+    channel_map: ChannelMap
+    plan: PrunePlan
+    removed: Ids
+    step: int
+    reading: DataConfig
+    settings: Mapping[str, object]
+    scores: Mapping[str, npt.NDArray[np.float64]] | None = None
+    measurements: Measurements | None = None
+    warnings: tuple[str, ...] = field(default=())
+
+
+def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
+    """Returns the result of a decision.
+
+    Raises:
+        VerificationError: the result could not be proven; it carries a reproducer.
+    """
+    subject, reading = job.subject, job.reading
+    with clock("cut and verify"):
+        thinner, proof = _proven(job)
+    plan = replace(job.plan, attributes=changes(subject.model, thinner))
+    metric = None
+    if subject.data is not None:
+        with clock("evaluate"):
+            metric = evaluate_pair(
+                subject.model,
+                thinner,
+                subject.data,
+                batch_size=reading.batch_size,
+                threads=reading.threads,
+                progress=progress,
+            ).metric
+    with clock("latency"):
+        latency = paired_latency(
+            subject.model, thinner, subject.single_input, threads=reading.threads
+        )
+    return PruneResult(thinner, plan, _report(job, thinner, proof, metric, latency, clock))
+
+
+def _proven(job: Job) -> tuple[ir.Model, Verification]:
+    """Returns the cut model and the proof of it."""
+    subject = job.subject
+    try:
+        thinner = cut(subject.model, job.channel_map, job.plan)
+        proof = verify(
+            subject.model,
+            thinner,
+            job.channel_map,
+            job.removed,
+            subject.proof_inputs,
+            subject.proof_samples,
+        )
+    except OnnxtrimError as error:
+        failure = VerificationError(str(error))
+        failure.reproducer = FailedCut(subject.model, job.plan, subject.proof_inputs)
+        raise failure from error
+    return thinner, proof
+
+
+def _report(
+    job: Job,
+    thinner: ir.Model,
+    proof: Verification,
+    metric: Metric | None,
+    latency: LatencyPair,
+    clock: Clock,
+) -> Report:
+    """Returns the report; what `after` costs is counted on the result, not predicted."""
+    subject = job.subject
+    counted = CostModel(thinner, concrete_shapes(thinner, subject.facts.inputs)).now()
+    old = None if metric is None else MetricValue(metric.name, metric.before)
+    new = None if metric is None else MetricValue(metric.name, metric.after)
+    before: Side = side(subject.costs.now(), subject.bytes, latency.before, old)
+    after: Side = side(counted, file_bytes(thinner, thinner), latency.after, new)
+    kept = job.channel_map.without(job.removed)
+    data = subject.data
+    return Report(
+        schema=SCHEMA,
+        model=subject.facts,
+        settings=dict(job.settings),
+        before=before,
+        after=after,
+        latency_ratio=latency.ratio,
+        groups=group_rows(job.channel_map, kept, job.step, job.scores, job.measurements),
+        frozen=frozen_rows(job.channel_map),
+        steps=(Step(after.params, after.macs, new),),
+        verification=proof,
+        timings_s={stage: round(spent, 3) for stage, spent in clock.seconds.items()},
+        environment=environment(),
+        data={} if data is None else {"samples": len(data), "fingerprint": data.fingerprint},
+        warnings=job.warnings,
+    )

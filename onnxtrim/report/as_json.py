@@ -1,0 +1,26 @@
+"""A report, comparison or inspection as JSON."""
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+from onnxtrim.report.model import Comparison, Inspection, Report
+
+__all__ = ["to_json"]
+
+
+def to_json(document: Report | Comparison | Inspection) -> str:
+    """Returns `document` as JSON text; figures that are not finite become null."""
+    return json.dumps(_plain(dataclasses.asdict(document)), indent=1) + "\n"
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is what it is
+    """Returns a value of lists, dicts and finite figures only."""
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,97 @@
+"""Maps, scores, plans -> rows of a report."""
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxtrim.calibration import Latency, Measurements
+from onnxtrim.channels import ChannelGroup, ChannelMap, Kept
+from onnxtrim.graph.runtime import RUNTIME_VERSION
+from onnxtrim.report.model import FrozenRow, GroupRow, MetricValue, Side, Spread
+from onnxtrim.selection import Cost
+from onnxtrim.selection.align import group_step
+
+__all__ = ["environment", "frozen_rows", "group_rows", "side"]
+
+_PACKAGES = ("onnxtrim", "onnx", "onnx-ir", "numpy")
+
+
+def side(
+    cost: Cost,
+    file_bytes: int,
+    latency: Latency | None = None,
+    metric: MetricValue | None = None,
+) -> Side:
+    """Returns one side of a before-and-after."""
+    return Side(cost.params, cost.macs, file_bytes, latency, metric)
+
+
+def group_rows(
+    channel_map: ChannelMap,
+    kept: Kept,
+    step: int,
+    scores: Mapping[str, npt.NDArray[np.float64]] | None = None,
+    measurements: Measurements | None = None,
+) -> tuple[GroupRow, ...]:
+    """Returns a row for every group that can be cut."""
+    return tuple(
+        GroupRow(
+            name=group.name,
+            before=group.width,
+            after=int(np.count_nonzero(kept.stays[group.units])),
+            step=group_step(group, step),
+            score=_spread(scores[group.name]) if scores is not None else None,
+            statistics=_statistics(group, measurements),
+            tensors=group.tensors,
+        )
+        for group in channel_map.groups
+    )
+
+
+def frozen_rows(channel_map: ChannelMap) -> tuple[FrozenRow, ...]:
+    """Returns a row for every group that stays whole, with its reason."""
+    return tuple(
+        FrozenRow(group.name, group.width, str(group.reason.code), group.reason.sentence)
+        for group in channel_map.frozen_groups
+        if group.reason is not None
+    )
+
+
+def environment() -> dict[str, str]:
+    """Returns the versions and the machine that the figures belong to."""
+    versions = {package: _version(package) for package in _PACKAGES}
+    versions["onnxruntime"] = RUNTIME_VERSION  # whichever of its several packages it came in
+    machine = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": str(os.cpu_count() or 0),
+    }
+    return versions | machine
+
+
+def _version(package: str) -> str:
+    """Returns the version of an installed package."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _spread(scores: npt.NDArray[np.float64]) -> Spread:
+    """Returns the smallest, middle and largest score."""
+    return Spread(float(scores.min()), float(np.median(scores)), float(scores.max()))
+
+
+def _statistics(group: ChannelGroup, measurements: Measurements | None) -> dict[str, float]:
+    """Returns the mean of each measured statistic over the taps of a group."""
+    if measurements is None:
+        return {}
+    found: dict[str, list[float]] = {}
+    for tap in group.taps:
+        for name, values in measurements.statistics.get((tap.tensor, tap.axis), {}).items():
+            found.setdefault(name, []).append(float(np.mean(values)))
+    return {name: float(np.mean(values)) for name, values in found.items()}

@@ -1,0 +1,42 @@
+"""A document as Markdown."""
+
+from onnxtrim.report.model import Comparison, Inspection, Report
+from onnxtrim.report.tables import Table, tables
+
+__all__ = ["to_markdown"]
+
+
+def to_markdown(document: Report | Comparison | Inspection) -> str:
+    """Returns `document` as Markdown text."""
+    lines = [f"# {_title(document)}", ""]
+    for table in tables(document):
+        lines += [f"## {table.title}", "", *_grid(table), ""]
+    if isinstance(document, Report):
+        proof = document.verification
+        lines += [
+            "## Proof",
+            "",
+            f"Equal to the masked original within {proof.max_rel_error:.1e} of its range "
+            f"({proof.max_abs_error:.1e} absolute) on {proof.samples} samples.",
+            "",
+            "## Environment",
+            "",
+            ", ".join(f"{name} {value}" for name, value in document.environment.items()),
+            "",
+        ]
+        if document.warnings:
+            lines += ["## Warnings", "", *(f"- {warning}" for warning in document.warnings), ""]
+    return "\n".join(lines)
+
+
+def _title(document: Report | Comparison | Inspection) -> str:
+    """Returns the headline."""
+    if isinstance(document, Comparison):
+        return " and ".join(document.names)
+    return document.model.name
+
+
+def _grid(table: Table) -> list[str]:
+    """Returns the lines of a Markdown table."""
+    rows = [table.head, tuple("---" for _ in table.head), *table.rows]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]

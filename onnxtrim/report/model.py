@@ -1,0 +1,125 @@
+"""The report as data; `report-schema.md` documents its JSON."""
+
+from dataclasses import dataclass, field
+
+from onnxtrim.calibration import Latency
+from onnxtrim.surgery import Verification
+
+__all__ = ["SCHEMA", "Comparison", "FrozenRow", "GroupRow", "Inspection", "MetricValue", "ModelFacts", "Report",
+           "Side", "Spread", "Step"]
+
+SCHEMA = "onnxtrim.report/1"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """The name and value of a metric."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one model costs and how good it is; `bytes` is the size of the file."""
+
+    params: int
+    macs: int
+    bytes: int
+    latency_ms: Latency | None = None
+    metric: MetricValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The smallest, middle and largest of some scores."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """One group: its width before and after, the step it is cut in, its scores and tensors."""
+
+    name: str
+    before: int
+    after: int
+    step: int
+    score: Spread | None
+    statistics: dict[str, float]
+    tensors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenRow:
+    """One group that stays, and why."""
+
+    name: str
+    width: int
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pruning step: what remained, and the metric before and after tuning."""
+
+    params: int
+    macs: int
+    metric: MetricValue | None
+    metric_tuned: MetricValue | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """Which model it was, and for which input sizes its costs are counted."""
+
+    name: str
+    sha256: str
+    inputs: dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What `inspect` found: costs, groups that can be cut, and groups that cannot."""
+
+    schema: str
+    model: ModelFacts
+    cost: Side
+    groups: tuple[GroupRow, ...]
+    frozen: tuple[FrozenRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models side by side on the same data; `latency_ratio` is after / before, in pairs."""
+
+    schema: str
+    names: tuple[str, str]
+    before: Side
+    after: Side
+    latency_ratio: Latency
+    agreement: float | None
+    relative_error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did. Every figure in it was measured or counted on the result."""
+
+    schema: str
+    model: ModelFacts
+    settings: dict[str, object]
+    before: Side
+    after: Side
+    latency_ratio: Latency | None
+    groups: tuple[GroupRow, ...]
+    frozen: tuple[FrozenRow, ...]
+    steps: tuple[Step, ...]
+    verification: Verification
+    timings_s: dict[str, float]
+    environment: dict[str, str]
+    data: dict[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()

@@ -1,0 +1,118 @@
+"""The tables that text and Markdown both show, as plain rows of strings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from onnxtrim.calibration import Latency
+from onnxtrim.report.model import Comparison, Inspection, Report, Side
+
+__all__ = ["Table", "tables"]
+
+_PERCENT = ("accuracy", "agreement")
+_UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, a head, and rows as wide as the head; the first column is text."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(document: Report | Comparison | Inspection) -> list[Table]:
+    """Returns the tables of a document in the order of reading, empty ones left out."""
+    if isinstance(document, Report):
+        found = [_groups(document), _frozen(document), _sides(document, document.latency_ratio)]
+    elif isinstance(document, Comparison):
+        found = [_sides(document, document.latency_ratio)]
+    else:
+        found = [_inspected(document), _frozen(document)]
+    return [table for table in found if table.rows]
+
+
+def figure(value: float) -> str:
+    """Returns a count with three digits and its unit: 1.23 M."""
+    for size, unit in _UNITS:
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:g}"
+
+
+def _groups(report: Report) -> Table:
+    """Returns what became of every group that could be cut."""
+    rows = tuple(
+        (
+            row.name,
+            str(row.before),
+            str(row.after),
+            f"{row.after / row.before:.0%}",
+            str(row.step),
+            "" if row.score is None else f"{row.score.min:.3g} .. {row.score.max:.3g}",
+        )
+        for row in report.groups
+    )
+    return Table("Groups", ("group", "before", "after", "kept", "step", "score"), rows)
+
+
+def _inspected(inspection: Inspection) -> Table:
+    """Returns every group that can be cut, with what was measured of it."""
+    names = sorted({name for row in inspection.groups for name in row.statistics})
+    rows = tuple(
+        (
+            row.name,
+            str(row.before),
+            str(row.step),
+            *(f"{row.statistics[n]:.3g}" if n in row.statistics else "" for n in names),
+            ", ".join(row.tensors[:3]) + (" ..." if len(row.tensors) > 3 else ""),
+        )
+        for row in inspection.groups
+    )
+    return Table("Groups that can be cut", ("group", "width", "step", *names, "tensors"), rows)
+
+
+def _frozen(document: Report | Inspection) -> Table:
+    """Returns every group that stays whole, and why."""
+    rows = tuple((row.name, str(row.width), f"{row.code}: {row.reason}") for row in document.frozen)
+    return Table("Frozen", ("group", "width", "reason"), rows)
+
+
+def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
+    """Returns both models side by side."""
+    before, after = document.before, document.after
+    rows = [
+        _counted("parameters", before.params, after.params),
+        _counted("MACs", before.macs, after.macs),
+        _counted("file bytes", before.bytes, after.bytes),
+    ]
+    rows += _latency_row(before, after, ratio)
+    if before.metric is not None and after.metric is not None:
+        name, old, new = before.metric.name, before.metric.value, after.metric.value
+        percent = name in _PERCENT
+        difference = f"{(new - old) * 100:+.2f} points" if percent else ""
+        rows.append((name, _metric(name, old), _metric(name, new), difference))
+    if isinstance(document, Comparison) and document.agreement is not None:
+        rows.append(("agreement", "", f"{document.agreement:.2%}", ""))
+    if isinstance(document, Comparison) and document.relative_error is not None:
+        rows.append(("relative output error", "", f"{document.relative_error:.3g}", ""))
+    return Table("Result", ("", "before", "after", "after / before"), tuple(rows))
+
+
+def _counted(name: str, before: int, after: int) -> tuple[str, ...]:
+    """Returns a row of two counts and their ratio."""
+    return name, figure(before), figure(after), f"{after / before:.3f}" if before else ""
+
+
+def _latency_row(before: Side, after: Side, ratio: Latency | None) -> Sequence[tuple[str, ...]]:
+    """Returns the row of latencies, or none where they were not measured."""
+    old, new = before.latency_ms, after.latency_ms
+    if old is None or new is None or ratio is None:
+        return ()
+    spread = f"{ratio.median:.3f} ({ratio.p10:.3f} .. {ratio.p90:.3f}, {ratio.runs} pairs)"
+    return (("latency, ms", f"{old.median:.3f}", f"{new.median:.3f}", spread),)
+
+
+def _metric(name: str, value: float) -> str:
+    """Returns a metric as people read it."""
+    return f"{value:.2%}" if name in _PERCENT else f"{value:.4g}"

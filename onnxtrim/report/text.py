@@ -1,0 +1,41 @@
+"""A document for the terminal."""
+
+from rich.console import Console
+from rich.table import Table as RichTable
+
+from onnxtrim.report.model import Comparison, Inspection, Report
+from onnxtrim.report.tables import figure, tables
+
+__all__ = ["show"]
+
+
+def show(document: Report | Comparison | Inspection, console: Console) -> None:
+    """Prints the tables of `document` on `console`, and what else there is to say."""
+    for table in tables(document):
+        grid = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False)
+        for index, column in enumerate(table.head):
+            right = index > 0 and column not in ("reason", "tensors")
+            grid.add_column(column, justify="right" if right else "left", overflow="fold")
+        for row in table.rows:
+            grid.add_row(*row)
+        console.print(grid, markup=False)
+        console.print()
+    if isinstance(document, Inspection):
+        cost = document.cost
+        console.print(
+            f"{figure(cost.macs)} MACs, {figure(cost.params)} parameters, "
+            f"{figure(cost.bytes)} bytes for inputs "
+            + ", ".join(f"{n} {list(s)}" for n, s in document.model.inputs.items()),
+            markup=False,
+            highlight=False,
+        )
+    if isinstance(document, Report):
+        proof = document.verification
+        console.print(
+            f"proven: equal to the masked original within {proof.max_rel_error:.1e} of its range "
+            f"on {proof.samples} samples",
+            markup=False,
+            highlight=False,
+        )
+        for warning in document.warnings:
+            console.print(f"warning: {warning}", markup=False, highlight=False)

@@ -1,0 +1,19 @@
+"""What to remove: cost, budgets, alignment, the choice (-> `PrunePlan`)."""
+
+from onnxtrim.selection.align import step_of
+from onnxtrim.selection.budget import Budget
+from onnxtrim.selection.choose import choose
+from onnxtrim.selection.cost import Cost, CostModel
+from onnxtrim.selection.plan import PlannedGroup, PrunePlan, make_plan, removed_units
+
+__all__ = [
+    "Budget",
+    "Cost",
+    "CostModel",
+    "PlannedGroup",
+    "PrunePlan",
+    "choose",
+    "make_plan",
+    "removed_units",
+    "step_of",
+]

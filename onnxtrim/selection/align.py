@@ -1,0 +1,79 @@
+"""The step in which widths change: what the runtime computes in blocks should fill them.
+
+ONNX Runtime lays convolutions out in blocks of channels; a width that is no multiple of the block
+costs as much as the next one that is, and one that is no multiple of 4 leaves the fast layout
+altogether. So widths between two steps stay at the upper one: those channels are free.
+"""
+
+import math
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxtrim.channels import ChannelGroup
+from onnxtrim.errors import UsageError
+from onnxtrim.graph import load
+from onnxtrim.graph.edit import new_initializer
+from onnxtrim.graph.runtime import Runner
+
+__all__ = ["aligned_width", "block_of_runtime", "group_step", "step_of"]
+
+_SMALLEST = 4
+
+
+def step_of(align: str | int) -> int:
+    """Returns the step in channels that `--align` asks for; 1 for none.
+
+    Raises:
+        UsageError: it is neither `auto`, `none` nor a positive figure.
+    """
+    if align == "auto":
+        return block_of_runtime()
+    if align == "none":
+        return 1
+    if str(align).isdecimal() and int(align) > 0:
+        return int(align)
+    raise UsageError(f"--align {align}: give auto, none, or a step in channels such as 8")
+
+
+def block_of_runtime() -> int:
+    """Returns how many channels the installed ONNX Runtime computes at a time on this machine.
+
+    A convolution with a single output channel is optimised and read back: the runtime pads its
+    weight to a whole block. Where it has no blocked layout, 4, the width of a vector.
+    """
+    graph = ir.Graph([], [], nodes=[], opset_imports={"": 13}, name="probe")
+    x = ir.Value(name="x", shape=ir.Shape((1, 4, 8, 8)), type=ir.TensorType(ir.DataType.FLOAT))
+    graph.inputs.append(x)
+    weight = new_initializer(graph, "w", np.ones((1, 4, 3, 3), dtype=np.float32))
+    conv = ir.Node("", "Conv", [x, weight], outputs=[ir.Value(name="y", type=x.type)])
+    conv.outputs[0].shape = ir.Shape((1, 1, 6, 6))
+    graph.append(conv)
+    graph.outputs.append(conv.outputs[0])
+    with tempfile.TemporaryDirectory(prefix="onnxtrim-") as folder:
+        dump = Path(folder) / "optimised.onnx"
+        Runner(ir.Model(graph, ir_version=8), dump=dump)
+        optimised = load(dump)
+    for node in optimised.graph:
+        if node.op_type == "Conv" and node.domain.endswith("nchwc"):
+            kernel = node.inputs[1]
+            if kernel is not None and kernel.shape is not None and isinstance(kernel.shape[0], int):
+                return max(int(kernel.shape[0]), _SMALLEST)
+    return _SMALLEST
+
+
+def group_step(group: ChannelGroup, step: int) -> int:
+    """Returns the step of a group in units: every blocked axis it lives on gets whole steps."""
+    return math.lcm(*(step // math.gcd(step, positions) for positions in group.block_positions))
+
+
+def aligned_width(kept: int, width: int, step: int) -> int:
+    """Returns the smallest width from `kept` up to `width` that wastes no computation.
+
+    Multiples of `step`; below one step multiples of 4, where `step` is one; or all of `width`.
+    """
+    if step > _SMALLEST and step % _SMALLEST == 0 and kept < step:
+        step = _SMALLEST
+    return min(-(-kept // step) * step, width)

@@ -1,0 +1,66 @@
+"""What a model costs, now or after a cut, from the formulas of the operator rules.
+
+MACs are multiply-accumulates of convolutions and matrix products for one sample; parameters are
+the elements of every initializer but 64-bit integers, booleans and strings (shape arithmetic).
+"""
+
+import math
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxtrim.channels import Kept
+from onnxtrim.channels.ops import Shapes, rule_for
+from onnxtrim.graph.constants import opset_of
+
+__all__ = ["Cost", "CostModel"]
+
+_NO_PARAMETERS = frozenset(
+    {ir.DataType.INT64, ir.DataType.UINT64, ir.DataType.BOOL, ir.DataType.STRING}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Multiply-accumulates a run, parameters, and the bytes those take."""
+
+    macs: int
+    params: int
+    weight_bytes: int
+
+
+class CostModel:
+    """The cost of a model for given sizes of its tensors.
+
+    Args:
+        model: a normalised model.
+        shapes: the sizes of all its tensors for one sample, from `graph.shapes.concrete_shapes`.
+    """
+
+    def __init__(self, model: ir.Model, shapes: Shapes) -> None:
+        """Looks every rule up once."""
+        self._shapes = shapes
+        rules = ((n, rule_for(n.domain, n.op_type, opset_of(model, n))) for n in model.graph)
+        self._nodes = [(node, rule) for node, rule in rules if rule is not None]
+        self._weights = [
+            (name, value.dtype.bitwidth if value.dtype else 0)
+            for name, value in model.graph.initializers.items()
+            if value.dtype not in _NO_PARAMETERS
+        ]
+
+    def now(self) -> Cost:
+        """Returns the cost of the model as it is."""
+        return self._of(self._shapes)
+
+    def after(self, kept: Kept) -> Cost:
+        """Returns the cost once only `kept` is left."""
+        return self._of(kept.shapes(self._shapes))
+
+    def _of(self, shapes: Shapes) -> Cost:
+        """Returns the cost for tensors of the given sizes."""
+        sizes = [(math.prod(shapes[name]), bits) for name, bits in self._weights]
+        return Cost(
+            macs=sum(rule.macs(node, shapes) for node, rule in self._nodes),
+            params=sum(size for size, _ in sizes),
+            weight_bytes=sum(-(-size * bits // 8) for size, bits in sizes),
+        )

@@ -1,0 +1,129 @@
+"""A model made ready: loaded, normalised, analysed, with its data and its costs."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxtrim.calibration import (
+    Dataset,
+    DataSource,
+    InputSpec,
+    batch_size,
+    first_batch,
+    input_specs,
+    open_data,
+)
+from onnxtrim.channels import ChannelMap, analyze
+from onnxtrim.config import DataConfig
+from onnxtrim.graph import ModelSource, load, model_digest, normalize
+from onnxtrim.graph.runtime import Arrays
+from onnxtrim.graph.shapes import concrete_shapes
+from onnxtrim.report import ModelFacts
+from onnxtrim.selection import CostModel
+
+__all__ = ["Subject", "file_bytes", "prepare"]
+
+_PROOF_SAMPLES = 8
+_OPEN_SIZE = 64
+"""What a symbolic size other than the batch counts as where no data says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Everything the stages need to know of a model before they decide anything.
+
+    Attributes:
+        facts: its name, digest, and the input sizes that costs are counted for.
+        bytes: size of the file, external weights included.
+        model: the normalised model.
+        channel_map: its groups.
+        specs: its inputs.
+        data: the calibration data, if any.
+        costs: its cost model for one sample.
+        proof_inputs: a few samples, made up where there is no data, for verification.
+        proof_samples: how many those are; 0 where they are made up.
+        single_input: one sample (one batch where the model fixes it), for latency.
+    """
+
+    facts: ModelFacts
+    bytes: int
+    model: ir.Model
+    channel_map: ChannelMap
+    specs: list[InputSpec]
+    data: Dataset | None
+    costs: CostModel
+    proof_inputs: Arrays
+    proof_samples: int
+    single_input: Arrays
+
+
+def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) -> Subject:
+    """Returns the model in `source` made ready, with `data` opened if there is any.
+
+    Raises:
+        ModelError: the model cannot be used.
+        DataError: the data cannot be used.
+        UsageError: an option contradicts the model.
+    """
+    original = load(source)
+    model = normalize(original)
+    specs = input_specs(model)
+    dataset = None if data is None else open_data(data, specs, config)
+    if dataset is None:
+        proof, single, samples = _made_up(specs, _PROOF_SAMPLES), _made_up(specs, 1), 0
+    else:
+        proof, samples = first_batch(dataset, specs, _PROOF_SAMPLES)
+        single, _ = first_batch(dataset, specs, 1)
+    sizes = {name: tuple(array.shape) for name, array in single.items()}
+    return Subject(
+        facts=ModelFacts(_name(source), model_digest(source), sizes),
+        bytes=file_bytes(source, original),
+        model=model,
+        channel_map=analyze(model),
+        specs=specs,
+        data=dataset,
+        costs=CostModel(model, concrete_shapes(model, sizes)),
+        proof_inputs=proof,
+        proof_samples=samples,
+        single_input=single,
+    )
+
+
+def file_bytes(source: ModelSource, model: ir.Model) -> int:
+    """Returns the bytes a model takes on disk, external weights included."""
+    external = {
+        str(v.const_value.path)
+        for v in model.graph.initializers.values()
+        if isinstance(v.const_value, ir.ExternalTensor)
+    }
+    beside = sum(os.path.getsize(path) for path in external)
+    if isinstance(source, str | os.PathLike):
+        return os.path.getsize(source) + beside
+    if isinstance(source, bytes):
+        return len(source)
+    return ir.to_proto(model).ByteSize() + beside
+
+
+def _name(source: ModelSource) -> str:
+    """Returns the file name of a model, or `model` where it has none."""
+    return Path(source).name if isinstance(source, str | os.PathLike) else "model"
+
+
+def _made_up(specs: list[InputSpec], wanted: int) -> Arrays:
+    """Returns inputs without meaning: normal figures, zeros for whole numbers."""
+    size = batch_size(specs, wanted)
+    rng = np.random.default_rng(0)
+    return {spec.name: _array(rng, spec, size) for spec in specs}
+
+
+def _array(rng: np.random.Generator, spec: InputSpec, size: int) -> npt.NDArray[Any]:
+    """Returns one made-up input."""
+    shape = [size if axis == 0 and n is None else n or _OPEN_SIZE for axis, n in enumerate(spec.shape)]
+    if spec.dtype.kind in "iub":
+        return np.zeros(shape, dtype=spec.dtype)
+    return rng.standard_normal(shape).astype(spec.dtype)

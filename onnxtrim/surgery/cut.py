@@ -1,0 +1,83 @@
+"""Removing channels: one loop slices every initializer; rules only mend what is no weight.
+
+On each axis of each initializer the positions stay whose unit stays. A rule's `rewrite` sets
+attributes and shape operands, such as the `group` of a depthwise convolution.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from onnxtrim.channels import ChannelMap
+from onnxtrim.channels.ops import RULES, OpRule, rule_for
+from onnxtrim.channels.relations import Ids
+from onnxtrim.graph import infer_shapes
+from onnxtrim.graph.constants import constant_ints, node_label, opset_of
+from onnxtrim.selection.plan import PrunePlan, removed_units
+
+__all__ = ["changes", "cut"]
+
+
+def cut(
+    model: ir.Model,
+    channel_map: ChannelMap,
+    plan: PrunePlan,
+    rules: tuple[OpRule, ...] = RULES,
+) -> ir.Model:
+    """Returns a thinner clone of a normalised `model`; kept weights are the originals' bits.
+
+    Raises:
+        PlanError: the plan does not fit the model.
+        ShapeError: the result contradicts itself (a rule is wrong).
+    """
+    kept = channel_map.without(removed_units(channel_map, plan))
+    thinner = model.clone()
+    for name, value in thinner.graph.initializers.items():
+        axes = kept.cut_axes(name)
+        if axes and value.const_value is not None:
+            value.const_value = _sliced(value.const_value, axes, name)
+            value.shape = ir.Shape(value.const_value.shape)
+    for node in thinner.graph:
+        rule = rule_for(node.domain, node.op_type, opset_of(model, node), rules)
+        if rule is not None:
+            rule.rewrite(node, kept)
+    return infer_shapes(thinner)
+
+
+def changes(before: ir.Model, after: ir.Model) -> dict[str, dict[str, Any]]:
+    """Returns what is new besides the weights: `{node: {attribute or operand: new value}}`.
+
+    The nodes of both models correspond one to one, as after `cut`.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for old, new in zip(before.graph, after.graph, strict=True):
+        changed = {
+            name: list(attr.value) if isinstance(attr.value, tuple) else attr.value
+            for name, attr in new.attributes.items()
+            if name not in old.attributes or old.attributes[name].value != attr.value
+        }
+        for index, (a, b) in enumerate(zip(old.inputs, new.inputs, strict=True)):
+            sizes = constant_ints(b)
+            if sizes is not None and sizes != constant_ints(a):
+                changed[f"operand {index}"] = list(sizes)
+        if changed:
+            found[node_label(new)] = changed
+    return found
+
+
+def _sliced(tensor: ir.TensorProtocol, axes: dict[int, Ids], name: str) -> ir.TensorProtocol:
+    """Returns the kept positions of a tensor; one on disk is read only when it is written."""
+
+    def take() -> ir.Tensor:
+        array = tensor.numpy()
+        for axis, indices in axes.items():
+            array = np.take(array, indices, axis=axis)
+        return ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name)
+
+    if not isinstance(tensor, ir.ExternalTensor | ir.LazyTensor):
+        return take()
+    sizes = [int(size) for size in tensor.shape.numpy()]
+    for axis, indices in axes.items():
+        sizes[axis] = len(indices)
+    return ir.LazyTensor(take, dtype=tensor.dtype, shape=ir.Shape(sizes), name=name)

@@ -1,0 +1,148 @@
+"""Proof before writing: the cut model computes what the masked original computes.
+
+The masked original is the model before the cut with the readers of the dropped units zeroed: a
+product with a 0/1 mask stands before each reading weight. The cut slices writers and readers, so
+a wrong relation makes the two differ. Both run without runtime optimisations on real samples.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+
+from onnxtrim.channels import ChannelMap
+from onnxtrim.channels.ops import rule_for
+from onnxtrim.channels.relations import Ids
+from onnxtrim.errors import OnnxtrimError, VerificationError
+from onnxtrim.graph import proto as edge
+from onnxtrim.graph.constants import node_label, opset_of
+from onnxtrim.graph.edit import new_initializer
+from onnxtrim.graph.runtime import Arrays, Runner
+from onnxtrim.graph.shapes import dims
+
+__all__ = ["TOLERANCE", "Verification", "masked", "verify"]
+
+TOLERANCE: Mapping[str, float] = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2}
+"""The largest error, relative to the largest output, at each precision of an output."""
+
+_COARSE = 5e-2
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What the proof measured.
+
+    Attributes:
+        max_abs_error: largest difference of any output element.
+        max_rel_error: that difference divided by the largest magnitude of its output.
+        samples: how many inputs it ran on.
+    """
+
+    max_abs_error: float
+    max_rel_error: float
+    samples: int
+
+
+def verify(
+    before: ir.Model,
+    after: ir.Model,
+    channel_map: ChannelMap,
+    removed: Ids,
+    inputs: Arrays,
+    samples: int,
+) -> Verification:
+    """Returns the measured errors of `after` against the masked `before` on real `inputs`.
+
+    Raises:
+        VerificationError: interfaces or outputs differ, the checker refuses the result, or ONNX
+            Runtime cannot run it with its optimisations on.
+    """
+    _check_interface(before, after)
+    try:
+        edge.check(after)
+        expected = Runner(masked(before, channel_map, removed), optimize=False)(inputs)
+        actual = Runner(after, optimize=False)(inputs)
+        Runner(after)(inputs)
+    except OnnxtrimError as error:
+        raise VerificationError(f"the cut model does not hold: {error}") from error
+    worst_abs, worst_rel = 0.0, 0.0
+    for name, want in expected.items():
+        absolute, relative = _errors(name, want, actual[name])
+        worst_abs, worst_rel = max(worst_abs, absolute), max(worst_rel, relative)
+        limit = TOLERANCE.get(want.dtype.name, _COARSE if want.dtype.kind not in "iub" else 0.0)
+        if relative > limit:
+            raise VerificationError(
+                f"output {name!r} of the cut model differs from the masked original by "
+                f"{relative:.2e} of its range; at most {limit:.0e} is accepted"
+            )
+    return Verification(worst_abs, worst_rel, samples)
+
+
+def masked(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> ir.Model:
+    """Returns a clone of `model` in which nobody reads the units `removed`."""
+    model = model.clone()
+    graph = model.graph
+    gone = np.zeros(channel_map.unit_count, dtype=np.bool_)
+    gone[removed] = True
+    for node in list(graph):
+        rule = rule_for(node.domain, node.op_type, opset_of(model, node))
+        weight = rule.weight(node) if rule is not None else None
+        if weight is None or weight.reads is None:
+            continue
+        units = channel_map.axes.get((str(weight.value.name), weight.reads))
+        if units is not None and gone[units].any():
+            _mask_operand(graph, node, weight.value, weight.reads, ~gone[units])
+    return model
+
+
+def _mask_operand(
+    graph: ir.Graph,
+    node: ir.Node,
+    weight: ir.Value,
+    axis: int,
+    stays: npt.NDArray[np.bool_],
+) -> None:
+    """Puts `weight * mask` in the place of `weight` as an operand of `node`."""
+    shape = [1] * len(dims(weight) or ())
+    shape[axis] = len(stays)
+    kind = weight.dtype or ir.DataType.FLOAT
+    name = f"{node_label(node)}.mask"
+    mask = new_initializer(graph, name, stays.astype(kind.numpy()).reshape(shape))
+    product = ir.Node("", "Mul", [weight, mask], outputs=[ir.Value(name=f"{mask.name}.product")])
+    product.outputs[0].type = weight.type
+    product.outputs[0].shape = weight.shape
+    graph.insert_before(node, product)
+    node.replace_input_with(list(node.inputs).index(weight), product.outputs[0])
+
+
+def _check_interface(before: ir.Model, after: ir.Model) -> None:
+    """Raises where names, types or sizes of inputs and outputs differ."""
+    for kind in ("inputs", "outputs"):
+        old, new = (
+            [(v.name, v.dtype, v.shape) for v in getattr(m.graph, kind)] for m in (before, after)
+        )
+        if old != new:
+            raise VerificationError(f"the {kind} of the cut model changed from {old} to {new}")
+
+
+def _errors(
+    name: str, want: npt.NDArray[Any], got: npt.NDArray[Any]
+) -> tuple[float, float]:
+    """Returns the largest absolute difference, and it relative to the largest magnitude."""
+    if want.shape != got.shape:
+        raise VerificationError(f"output {name!r} has sizes {got.shape}, expected {want.shape}")
+    if want.size == 0 or want.dtype.kind in "OSU":
+        same = np.array_equal(want, got)
+        return (0.0, 0.0) if same else (np.inf, np.inf)
+    expected, actual = want.astype(np.float64), got.astype(np.float64)
+    if not np.array_equal(np.isfinite(expected), np.isfinite(actual)):
+        return np.inf, np.inf
+    finite = np.isfinite(expected)
+    if not finite.any():
+        return 0.0, 0.0
+    absolute = float(np.max(np.abs(expected - actual)[finite]))
+    scale = float(np.max(np.abs(expected[finite])))
+    return absolute, absolute / scale if scale > 0 else absolute
