@@ -1,0 +1,7 @@
+"""`python -m onnxtrim` is `onnxtrim`."""
+
+import sys
+
+from onnxtrim.cli import main
+
+sys.exit(main())

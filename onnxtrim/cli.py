@@ -1,0 +1,326 @@
+"""argv -> configuration -> api -> text and exit status. No logic lives here.
+
+Imports that take long (the graph library, the runtime) wait until a command needs them.
+"""
+
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from onnxtrim.config import DataConfig, PruneConfig
+from onnxtrim.errors import OnnxtrimError, OutputError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from onnxtrim.api import PruneResult
+    from onnxtrim.calibration import Progress
+    from onnxtrim.report import Comparison, Inspection, Report
+
+__all__ = ["app", "main"]
+
+_DONE, _USAGE, _UNUSABLE, _INTERRUPTED = 0, 2, 3, 130
+_REPORT_SUFFIXES = (".json", ".md")
+
+app = App(
+    name="onnxtrim",
+    help=(
+        "Make an ONNX file thinner and faster: remove the channels that matter least, and prove "
+        "the result before it is written.\n\n"
+        "Exit status: 0 done, 1 a budget or a check was not met, 2 usage, 3 the model or the data "
+        "cannot be used, 130 interrupted."
+    ),
+    help_format="plaintext",
+    default_parameter=Parameter(consume_multiple=True, negative=()),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """How much is said, and in which form.
+
+    Attributes:
+        json: Print the result as JSON instead of tables.
+        quiet: Print nothing but errors.
+        verbose: Add the traceback to an error.
+    """
+
+    json: bool = False
+    quiet: Annotated[bool, Parameter(alias="-q")] = False
+    verbose: Annotated[bool, Parameter(alias="-v")] = False
+
+    def __post_init__(self) -> None:
+        """Raises UsageError where two ways of speaking contradict each other."""
+        if self.quiet and self.json:
+            raise UsageError("--quiet and --json contradict each other; give one of them")
+
+
+_Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
+_Reading = Annotated[DataConfig | None, Parameter(name="*")]
+_Speaking = Annotated[Speech | None, Parameter(name="*")]
+_Output = Annotated[Path | None, Parameter(alias="-o")]
+
+
+@app.default
+def prune(
+    model: Path,
+    *,
+    data: Path | None = None,
+    output: _Output = None,
+    report: tuple[Path, ...] = (),
+    plan: Path | None = None,
+    pruning: _Pruning = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Prune a model: the default command.
+
+    Args:
+        model: The .onnx file.
+        data: Calibration inputs: a folder of images (class sub-folders are labels), a folder of
+            .npy or .npz, or one such file.
+        output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
+        report: Where the report goes, as .json or .md; repeatable.
+        plan: Where the plan goes, as JSON; `onnxtrim apply` replays it.
+        pruning: What to remove.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    target = _target(model, output, report, plan)
+    from onnxtrim import api
+
+    with _progress(speech) as progress, _reproducer(target):
+        options: dict[str, Any] = asdict(pruning or PruneConfig()) | asdict(reading or DataConfig())
+        result = api.prune(model, data, progress=progress, **options)
+    _write(result, target, report, plan, speech)
+
+
+@app.command
+def apply(
+    model: Path,
+    plan: Path,
+    *,
+    data: Path | None = None,
+    output: _Output = None,
+    report: tuple[Path, ...] = (),
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Replay a plan on the model it was made for, or on another checkpoint of the same graph.
+
+    Args:
+        model: The .onnx file.
+        plan: The plan that `--plan` wrote.
+        data: Inputs to prove and evaluate the result on.
+        output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
+        report: Where the report goes, as .json or .md; repeatable.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    target = _target(model, output, report, None)
+    from onnxtrim import api
+
+    with _progress(speech) as progress, _reproducer(target):
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.apply(model, plan, data, progress=progress, **options)
+    _write(result, target, report, None, speech)
+
+
+@app.command
+def inspect(
+    model: Path,
+    *,
+    data: Path | None = None,
+    report: tuple[Path, ...] = (),
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Show what can be cut, what it costs, and for every frozen group the reason.
+
+    Args:
+        model: The .onnx file.
+        data: Calibration inputs, for the statistics of each group's activations.
+        report: Where the result goes, as .json or .md; repeatable.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    _check_reports(report)
+    from onnxtrim import api
+
+    with _progress(speech) as progress:
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.inspect(model, data, progress=progress, **options)
+    _say(result, report, speech)
+
+
+@app.command
+def compare(
+    before: Path,
+    after: Path,
+    *,
+    data: Path | None = None,
+    report: tuple[Path, ...] = (),
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Compare two models: size, parameters, MACs, latency with spread, agreement, metric.
+
+    Args:
+        before: The first .onnx file.
+        after: The second .onnx file.
+        data: Inputs to compare the outputs on.
+        report: Where the result goes, as .json or .md; repeatable.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    _check_reports(report)
+    from onnxtrim import api
+
+    with _progress(speech) as progress:
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.compare(before, after, data, progress=progress, **options)
+    _say(result, report, speech)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of one run of the command line."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    verbose = "-v" in tokens or "--verbose" in tokens
+    try:
+        app(tokens, print_error=False, exit_on_error=False)
+    except OnnxtrimError as error:
+        return _failed(str(error), error.exit_status, verbose)
+    except CycloptsError as error:
+        return _failed(f"{_one_line(error)} (see onnxtrim --help)", _USAGE, verbose)
+    except KeyboardInterrupt:
+        return _failed("interrupted; nothing was written", _INTERRUPTED, verbose=False)
+    except Exception as error:  # a fault of ours still deserves one line and a status
+        message = f"internal error: {type(error).__name__}: {error}"
+        return _failed(f"{message}; please report it, with the output of -v", _UNUSABLE, verbose)
+    return _DONE
+
+
+def _failed(message: str, status: int, verbose: bool) -> int:
+    """Returns `status` after saying `message` on standard error, in one line."""
+    if verbose:
+        traceback.print_exc()
+    print(f"onnxtrim: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _one_line(error: CycloptsError) -> str:
+    """Returns what the parser has to say."""
+    return " ".join(str(error).split())
+
+
+def _target(
+    model: Path, output: Path | None, reports: Sequence[Path], plan: Path | None
+) -> Path:
+    """Returns where the model goes, after a look at every path that will be written.
+
+    Raises:
+        OutputError: one cannot be written, or two are the same.
+        UsageError: a report has a suffix that no format has.
+    """
+    target = output or model.with_name(f"{model.stem}-trimmed.onnx")
+    if target.resolve() == model.resolve():
+        raise OutputError(f"{target}: is the model itself; give the output another name")
+    paths = [target, *reports, *([plan] if plan else [])]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise OutputError("two outputs have the same path; give each a name of its own")
+    _check_reports(reports)
+    if model.is_file():  # a missing model is the more useful thing to say
+        from onnxtrim.graph.save import check_writable
+
+        for path in paths:
+            check_writable(path)
+    return target
+
+
+def _check_reports(reports: Sequence[Path]) -> None:
+    """Raises UsageError for a report in a format that there is none of."""
+    for path in reports:
+        if path.suffix.lower() not in _REPORT_SUFFIXES:
+            raise UsageError(f"--report {path}: the suffix must be .json or .md")
+
+
+def _write(
+    result: "PruneResult",
+    target: Path,
+    reports: Sequence[Path],
+    plan: Path | None,
+    speech: Speech,
+) -> None:
+    """Writes the model, the plan and the reports, then says what there is to say."""
+    from onnxtrim.graph.save import atomic_write
+
+    result.save(target)
+    if plan is not None:
+        atomic_write(plan, result.plan.to_json())
+    _say(result.report, reports, speech)
+    if not speech.quiet and not speech.json:
+        print(f"written: {target}")
+
+
+def _say(
+    document: "Report | Comparison | Inspection", reports: Sequence[Path], speech: Speech
+) -> None:
+    """Writes the reports and shows `document` as asked."""
+    from onnxtrim.graph.save import atomic_write
+    from onnxtrim.report import to_json, to_markdown
+
+    for path in reports:
+        text = to_json if path.suffix.lower() == ".json" else to_markdown
+        atomic_write(path, text(document))
+    if speech.json:
+        print(to_json(document), end="")
+    elif not speech.quiet:
+        from rich.console import Console
+
+        from onnxtrim.report.text import show
+
+        show(document, Console())
+
+
+@contextmanager
+def _progress(speech: Speech) -> Iterator["Progress | None"]:
+    """Yields what shows progress on standard error; None where nobody watches."""
+    if speech.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+
+    with Bars(console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total)
+            bars.update(tasks[what], completed=done)
+
+        yield show
+
+
+@contextmanager
+def _reproducer(target: Path) -> Iterator[None]:
+    """Writes the reproducer of a failed verification beside where the output would have gone."""
+    try:
+        yield
+    except VerificationError as error:
+        if error.reproducer is None:
+            raise
+        folder = error.reproducer.save(target.with_name(f"{target.stem}.failed"))
+        raise VerificationError(
+            f"{error}; nothing was written but a reproducer in {folder}, please report it"
+        ) from error
