@@ -37,7 +37,7 @@ def normalize(model: ir.Model) -> ir.Model:
     _lift_weights(model)
     if model.functions:
         common.InlinePass()(model)
-    common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
+    _lift_constants(model.graph)
     _drop_identities(model.graph)
     model = fold_constants(infer_shapes(model))
     for node in model.graph:
@@ -57,6 +57,52 @@ def _lift_weights(model: ir.Model) -> None:
         graph.inputs.clear()
         graph.inputs.extend(inputs)
     model.ir_version = max(model.ir_version, _OLDEST_IR_WITH_FREE_WEIGHTS)
+
+
+def _lift_constants(graph: ir.Graph) -> None:
+    """Turns the `Constant` nodes of the main graph into initializers of the same name.
+
+    Tensors are wrapped anew: clones share theirs with the caller's model, and a tensor in an
+    initializer takes on its name.
+    """
+    for node in list(graph):
+        output = node.outputs[0] if node.outputs else None
+        if node.domain != "" or node.op_type != "Constant" or output is None:
+            continue
+        tensor = _constant_tensor(node, str(output.name))
+        if tensor is None or output.is_graph_output():
+            continue
+        initializer = ir.Value(
+            name=output.name,
+            shape=ir.Shape(tensor.shape),
+            type=ir.TensorType(tensor.dtype),
+            doc_string=output.doc_string,
+            const_value=tensor,
+            metadata_props=dict(output.metadata_props),
+        )
+        output.replace_all_uses_with(initializer)
+        graph.remove(node, safe=True)
+        graph.register_initializer(initializer)
+
+
+def _constant_tensor(node: ir.Node, name: str) -> ir.TensorProtocol | None:
+    """Returns what a `Constant` node holds as a tensor of its own; None for sparse ones."""
+    name_of_kind, attr = next(iter(node.attributes.items()))
+    if name_of_kind == "value":
+        tensor = attr.as_tensor()
+        if tensor.dtype == ir.DataType.STRING:
+            return ir.StringTensor(tensor.numpy(), shape=ir.Shape(tensor.shape), name=name)
+        return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
+    if name_of_kind in ("value_int", "value_ints"):
+        return ir.Tensor(np.array(attr.value, dtype=np.int64), name=name)
+    if name_of_kind in ("value_float", "value_floats"):
+        return ir.Tensor(np.array(attr.value, dtype=np.float32), name=name)
+    if name_of_kind in ("value_string", "value_strings"):
+        texts = [attr.value] if name_of_kind == "value_string" else list(attr.value)
+        array = np.array([text.encode() for text in texts], dtype=object)
+        shape = () if name_of_kind == "value_string" else (len(texts),)
+        return ir.StringTensor(array.reshape(shape), shape=ir.Shape(shape), name=name)
+    return None
 
 
 def _drop_identities(graph: ir.Graph) -> None:

@@ -72,10 +72,14 @@ def _staging(target: Path) -> Iterator[Path]:
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".onnxtrim-") as folder:
             yield Path(folder)
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot be written ({error.strerror or error}); choose another output"
-        ) from error
+    except Exception as error:  # the graph library wraps what the system says in errors of its own
+        cause: BaseException = error
+        while not isinstance(cause, OSError) and cause.__cause__ is not None:
+            cause = cause.__cause__
+        if not isinstance(cause, OSError):
+            raise
+        reason = cause.strerror or cause
+        raise OutputError(f"{target}: cannot be written ({reason}); choose another") from error
 
 
 def _without_external(model: ir.Model) -> ir.Model:
