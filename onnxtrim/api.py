@@ -1,11 +1,10 @@
 """The rooms in order: what the command line calls, and Python too.
 
-    prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
+prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
 """
 
 import dataclasses
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
@@ -24,7 +23,6 @@ from onnxtrim.clock import Clock
 from onnxtrim.config import (
     DataConfig,
     DataOptions,
-    PruneConfig,
     PruneOptions,
     data_config,
     prune_configs,
@@ -192,9 +190,7 @@ def compare(
             f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
             "models of one interface"
         )
-    latency = paired_latency(
-        old.model, new.model, old.single_input, threads=reading.threads
-    )
+    latency = paired_latency(old.model, new.model, old.single_input, threads=reading.threads)
     values: tuple[MetricValue | None, MetricValue | None] = (None, None)
     agreement = error = None
     if old.data is not None:

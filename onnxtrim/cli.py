@@ -223,9 +223,7 @@ def _one_line(error: CycloptsError) -> str:
     return " ".join(str(error).split())
 
 
-def _target(
-    model: Path, output: Path | None, reports: Sequence[Path], plan: Path | None
-) -> Path:
+def _target(model: Path, output: Path | None, reports: Sequence[Path], plan: Path | None) -> Path:
     """Returns where the model goes, after a look at every path that will be written.
 
     Raises:

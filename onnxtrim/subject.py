@@ -106,7 +106,7 @@ def file_bytes(source: ModelSource, model: ir.Model) -> int:
         return os.path.getsize(source) + beside
     if isinstance(source, bytes):
         return len(source)
-    return ir.to_proto(model).ByteSize() + beside
+    return int(ir.to_proto(model).ByteSize()) + beside
 
 
 def _name(source: ModelSource) -> str:
@@ -123,7 +123,9 @@ def _made_up(specs: list[InputSpec], wanted: int) -> Arrays:
 
 def _array(rng: np.random.Generator, spec: InputSpec, size: int) -> npt.NDArray[Any]:
     """Returns one made-up input."""
-    shape = [size if axis == 0 and n is None else n or _OPEN_SIZE for axis, n in enumerate(spec.shape)]
+    shape = [
+        size if axis == 0 and n is None else n or _OPEN_SIZE for axis, n in enumerate(spec.shape)
+    ]
     if spec.dtype.kind in "iub":
         return np.zeros(shape, dtype=spec.dtype)
     return rng.standard_normal(shape).astype(spec.dtype)

@@ -1,4 +1,4 @@
-"""How many random graphs each property sees: 30 by default, 500 with `--hypothesis-profile nightly`."""
+"""Random graphs a property sees: 30 by default, 500 with `--hypothesis-profile nightly`."""
 
 from hypothesis import HealthCheck, settings
 

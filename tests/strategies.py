@@ -1,13 +1,13 @@
 """Random networks from every operator that can be cut, small enough to run in milliseconds."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-
 from oracle import Arrays
 
 _SIZE = 6
@@ -24,18 +24,23 @@ class _Net:
     weights: Arrays = field(default_factory=dict)
     count: int = 0
 
-    def node(self, op: str, inputs: list[str], **attributes: object) -> str:
+    def node(
+        self,
+        op: str,
+        inputs: list[str],
+        **attributes: int | list[int] | str | onnx.TensorProto | None,
+    ) -> str:
         """Returns the output of a new node."""
         self.count += 1
         name = f"{op.lower()}{self.count}"
-        given = {k: v for k, v in attributes.items() if v is not None}
+        given: dict[str, Any] = {k: v for k, v in attributes.items() if v is not None}
         self.nodes.append(helper.make_node(op, inputs, [f"{name}.y"], name=name, **given))
         return f"{name}.y"
 
     def weight(self, *shape: int, positive: bool = False) -> str:
         """Returns a new random constant, an initializer or the output of a Constant node."""
         self.count += 1
-        array = self.rng.standard_normal(shape).astype(np.float32)
+        array = self.rng.standard_normal(shape)
         fan_in = max(int(np.prod(shape[1:])), 1)
         array = np.abs(array) + 0.5 if positive else array / np.sqrt(fan_in)
         return self.constant(array.astype(np.float32))
@@ -74,7 +79,7 @@ def networks(draw: st.DrawFn) -> Example:
     outputs = [draw(st.sampled_from(_HEADS))(net, *maps[-1])]
     if draw(st.booleans()):
         outputs.append(draw(st.sampled_from(_HEADS))(net, *draw(st.sampled_from(maps))))
-    batch = draw(st.sampled_from(["N", _BATCH]))
+    batch: str | int = "N" if draw(st.booleans()) else _BATCH
     inputs = net.rng.standard_normal((_BATCH, 3, _SIZE, _SIZE)).astype(np.float32)
     return Example(_model(net, outputs, batch), {"x": inputs})
 

@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
-
-import onnxtrim
 from oracle import assert_close, assert_equal_to_masked, assert_identical, masked_by_hand, run
 from strategies import Example, networks
 
+import onnxtrim
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.channels.relations import Ids
 from onnxtrim.graph import load, normalize, save
@@ -22,6 +21,7 @@ from onnxtrim.graph.proto import check
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.selection import CostModel, PrunePlan, make_plan, removed_units
 from onnxtrim.surgery import cut, masked, verify
+
 
 def drawn_units(data: st.DataObject, channel_map: ChannelMap) -> Ids:
     """Returns units to remove: some of every group that can be cut, never all of one."""
@@ -103,8 +103,9 @@ def test_p4_the_interface_stays_and_no_shape_is_stale(
     bare = copy.deepcopy(result)
     del bare.graph.value_info[:]
     fresh = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
-    stored = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-              for v in result.graph.value_info}
+    stored = {
+        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in result.graph.value_info
+    }
     for value in fresh.graph.value_info:
         assert stored[value.name] == [d.dim_value for d in value.type.tensor_type.shape.dim]
 
@@ -115,8 +116,14 @@ def test_p5_predicted_costs_equal_those_counted(example: Example, data: st.DataO
     channel_map = analyze(model)
     removed = drawn_units(data, channel_map)
     thinner = cut(model, channel_map, planned(model, channel_map, removed))
-    sizes = {"x": (1 if example.model.graph.input[0].type.tensor_type.shape.dim[0].dim_param else 2,
-                   3, 6, 6)}
+    sizes = {
+        "x": (
+            1 if example.model.graph.input[0].type.tensor_type.shape.dim[0].dim_param else 2,
+            3,
+            6,
+            6,
+        )
+    }
     costs = CostModel(model, concrete_shapes(model, sizes))
     predicted = costs.after(channel_map.without(removed))
     macs, params = counted_by_hand(ir.to_proto(thinner), sizes["x"])
@@ -223,7 +230,7 @@ def test_p9_an_output_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     text = '<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y) {y = Add(x, w)}'
     model = ir.from_onnx_text(text.replace("{y", "<float[2] w = {1, 2}> {y"))
 
-    def fail() -> ir.Tensor:
+    def fail() -> ir.TensorProtocol:
         raise OSError("the disk is full")
 
     weight = model.graph.initializers["w"]
@@ -249,8 +256,12 @@ def test_a_plan_survives_json_and_names_the_same_units(
     again = PrunePlan.from_json(plan.to_json())
     assert again == plan
     listed = removed_units(channel_map, again)
-    on_weights = {int(u) for n in model.graph.initializers for a in range(4)
-                  for u in channel_map.axes.get((n, a), ())}
+    on_weights = {
+        int(u)
+        for n in model.graph.initializers
+        for a in range(4)
+        for u in channel_map.axes.get((n, a), ())
+    }
     assert set(listed.tolist()) == set(removed.tolist()) & on_weights
 
 

@@ -322,9 +322,9 @@ def _assigned(
             )
     for name in held:
         if name not in inputs:
+            advice = "" if labels_apart else ", or name it 'labels' if that is what it holds"
             raise DataError(
-                f"{where}: array {name!r} is no input of the model ({expected}); "
-                "remove it, or name it 'labels' if that is what it holds"
+                f"{where}: array {name!r} is no input of the model ({expected}); remove it{advice}"
             )
     return {name: name for name in inputs}, labels
 

@@ -1,4 +1,4 @@
-"""What calibration data is to the rest of the program: batches of named arrays, with labels or not."""
+"""What calibration data is to the other rooms: batches of named arrays, with labels or not."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

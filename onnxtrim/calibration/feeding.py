@@ -56,7 +56,7 @@ def padded(batch: Batch, size: int) -> Batch:
 
 
 def first_batch(data: Dataset, specs: list[InputSpec], size: int) -> tuple[Arrays, int]:
-    """Returns the first samples, at most `size` unless the model fixes it, and how many are real."""
+    """Returns the first samples, `size` unless the model fixes it, and how many are real."""
     for batch in padded_batches(data, specs, size):
         return batch.inputs, batch.count
     raise ValueError("a data set holds one sample at least")

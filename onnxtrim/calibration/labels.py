@@ -152,7 +152,8 @@ def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, ...]]:
 
     def unreadable(error: OSError) -> None:
         raise DataError(
-            f"{error.filename}: cannot be read ({error.strerror}); check its permissions"
+            f"{error.filename}: cannot be read ({error.strerror}); "
+            "check that it is there and may be read"
         )
 
     seen: set[Path] = set()  # links are followed, so a folder may contain itself

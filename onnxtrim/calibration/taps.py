@@ -42,9 +42,7 @@ class TappedModel:
     sizes: dict[tuple[str, int], str]
 
 
-def with_taps(
-    model: ir.Model, taps: Sequence[Tap], statistics: Sequence[Statistic]
-) -> TappedModel:
+def with_taps(model: ir.Model, taps: Sequence[Tap], statistics: Sequence[Statistic]) -> TappedModel:
     """Returns `model` instrumented with `statistics` at each of `taps`."""
     model = model.clone()
     builder = _Builder(model)

@@ -15,7 +15,7 @@ from onnxtrim.channels.grouping import Described, group_units
 from onnxtrim.channels.ops import RULES, OpRule, rule_for
 from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.channels.relations import Fixed, Ids, Relations
-from onnxtrim.graph.constants import node_label, opset_of
+from onnxtrim.graph.constants import opset_of
 from onnxtrim.graph.shapes import dims
 
 __all__ = ["analyze"]

@@ -86,16 +86,14 @@ class Relations:
 
     def same(self, a: Channels, b: Channels) -> None:
         """States that position i of `a` and position i of `b` can only go together."""
-        if isinstance(a, Fixed) and isinstance(b, Fixed):
-            return
-        if isinstance(a, Fixed):
-            a, b = b, a
-        if isinstance(b, Fixed):
-            self._frozen.append((np.asarray(a), b.reason))
+        if isinstance(a, Fixed) or isinstance(b, Fixed):
+            for ids, other in ((a, b), (b, a)):
+                if not isinstance(ids, Fixed) and isinstance(other, Fixed):
+                    self._frozen.append((ids, other.reason))
             return
         if a.shape != b.shape:
             raise ValueError(f"{a.size} ids cannot be the same as {b.size}")
-        self._left.append(np.asarray(a))
+        self._left.append(a)
         self._right.append(b)
 
     def same_across_blocks(self, ids: Channels, blocks: int) -> Channels:
@@ -104,7 +102,7 @@ class Relations:
             return ids
         table = ids.reshape(blocks, -1)
         self.same(np.repeat(table[:1], blocks - 1, axis=0).reshape(-1), table[1:].reshape(-1))
-        return table[0]
+        return np.asarray(table[0])
 
     def block(self, ids: Channels, size: int) -> Channels:
         """States that `size` neighbours at a time go together; returns the first of each."""
@@ -112,7 +110,7 @@ class Relations:
             return ids
         table = ids.reshape(-1, size)
         self.same(np.repeat(table[:, :1], size - 1, axis=1).reshape(-1), table[:, 1:].reshape(-1))
-        return table[:, 0]
+        return np.asarray(table[:, 0])
 
     def freeze(self, ids: Channels, code: Code, sentence: str) -> None:
         """States that `ids` cannot go, and why."""
@@ -170,8 +168,10 @@ class Relations:
             return Fixed(self._sealed[name])
         producer = value.producer()
         if value.is_initializer():
-            return self._new(sizes[axis] or 0) if sizes else Fixed(
-                self.reason(Code.BROADCAST, f"{name} is a scalar")
+            return (
+                self._new(sizes[axis] or 0)
+                if sizes
+                else Fixed(self.reason(Code.BROADCAST, f"{name} is a scalar"))
             )
         if producer is None:
             return Fixed(Reason(Code.GRAPH_INPUT, "", f"{name} is an input of the graph"))

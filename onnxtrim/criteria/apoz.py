@@ -6,22 +6,19 @@
 Hu et al., "Network Trimming: A Data-Driven Neuron Pruning Approach", 2016.
 """
 
-import numpy as np
-
-from onnxtrim.calibration.measurements import Statistic
-from onnxtrim.criteria.base import GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
 
 __all__ = ["Apoz"]
 
 
-class Apoz:
+class Apoz(Criterion):
     """A unit that rarely fires matters little. Means something only after a Relu."""
 
     name = "apoz"
     needs = Needs.ACTIVATIONS
-    statistics: tuple[Statistic, ...] = ("zeros",)
+    statistics = ("zeros",)
     wants_zeroes = True
 
     def score(self, group: GroupView) -> Scores:
         """Returns the share of non-zeros, (units,); the mean over taps where there are several."""
-        return 1.0 - np.mean(group.stats("zeros"), axis=0)
+        return 1.0 - average(group.stats("zeros"))

@@ -7,7 +7,7 @@ import enum
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from onnxtrim.calibration.measurements import Measurements, Statistic
 from onnxtrim.channels import ChannelGroup, ChannelMap, WeightUse
 from onnxtrim.graph.fold import constant_array
 
-__all__ = ["Criterion", "GroupView", "Needs", "Rows", "Scores"]
+__all__ = ["Criterion", "GroupView", "Needs", "Rows", "Scores", "average"]
 
 Scores = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.float64]
@@ -31,7 +31,7 @@ class Needs(enum.Enum):
     ACTIVATIONS = "activations"
 
 
-class Criterion(Protocol):
+class Criterion:
     """A rule that gives each unit of a group a score.
 
     Attributes:
@@ -43,12 +43,17 @@ class Criterion(Protocol):
 
     name: ClassVar[str]
     needs: ClassVar[Needs]
-    statistics: ClassVar[tuple[Statistic, ...]]
-    wants_zeroes: ClassVar[bool]
+    statistics: ClassVar[tuple[Statistic, ...]] = ()
+    wants_zeroes: ClassVar[bool] = False
 
     def score(self, group: "GroupView") -> Scores:
         """Returns a figure for each unit, (units,) float64; higher = keep."""
-        ...
+        raise NotImplementedError
+
+
+def average(parts: Sequence[Scores]) -> Scores:
+    """Returns the mean of several scores of the same units, (units,)."""
+    return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,17 @@ Li et al., "Pruning Filters for Efficient ConvNets", 2017.
 
 import numpy as np
 
-from onnxtrim.criteria.base import GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
 
 __all__ = ["L1"]
 
 
-class L1:
+class L1(Criterion):
     """A unit made with small weights matters little."""
 
     name = "l1"
     needs = Needs.WEIGHTS
-    statistics = ()
-    wants_zeroes = False
 
     def score(self, group: GroupView) -> Scores:
         """Returns the norms, (units,)."""
-        return np.mean([np.abs(rows).sum(axis=1) for rows in group.writers()], axis=0)
+        return average([np.abs(rows).sum(axis=1) for rows in group.writers()])

@@ -7,19 +7,17 @@ The norm of iterative neuron pruning; He et al., "Soft Filter Pruning", 2018.
 
 import numpy as np
 
-from onnxtrim.criteria.base import GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
 
 __all__ = ["L2"]
 
 
-class L2:
+class L2(Criterion):
     """A unit made with small weights matters little."""
 
     name = "l2"
     needs = Needs.WEIGHTS
-    statistics = ()
-    wants_zeroes = False
 
     def score(self, group: GroupView) -> Scores:
         """Returns the norms, (units,)."""
-        return np.mean([np.sqrt(np.square(rows).sum(axis=1)) for rows in group.writers()], axis=0)
+        return average([np.sqrt(np.square(rows).sum(axis=1)) for rows in group.writers()])

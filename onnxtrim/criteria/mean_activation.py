@@ -8,20 +8,18 @@ mean is never negative; elsewhere its size counts.
 
 import numpy as np
 
-from onnxtrim.calibration.measurements import Statistic
-from onnxtrim.criteria.base import GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
 
 __all__ = ["MeanActivation"]
 
 
-class MeanActivation:
+class MeanActivation(Criterion):
     """A unit whose activation is small on average matters little."""
 
     name = "mean"
     needs = Needs.ACTIVATIONS
-    statistics: tuple[Statistic, ...] = ("mean",)
-    wants_zeroes = False
+    statistics = ("mean",)
 
     def score(self, group: GroupView) -> Scores:
         """Returns the size of the mean, (units,); the mean over taps where there are several."""
-        return np.mean(np.abs(group.stats("mean")), axis=0)
+        return average([np.abs(mean) for mean in group.stats("mean")])

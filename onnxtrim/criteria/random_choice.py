@@ -1,20 +1,18 @@
 """Random scores: the baseline that every other criterion has to beat.
 
-    score(c) ~ U[0, 1), from the seed and the name of the group
+score(c) ~ U[0, 1), from the seed and the name of the group
 """
 
-from onnxtrim.criteria.base import GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores
 
 __all__ = ["RandomChoice"]
 
 
-class RandomChoice:
+class RandomChoice(Criterion):
     """Any unit matters as much as any other."""
 
     name = "random"
     needs = Needs.NOTHING
-    statistics = ()
-    wants_zeroes = False
 
     def score(self, group: GroupView) -> Scores:
         """Returns uniform figures, (units,); the same for the same seed and group."""

@@ -4,8 +4,16 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["constant", "constant_ints", "float_attr", "int_attr", "ints_attr", "node_label",
-           "opset_of", "string_attr"]
+__all__ = [
+    "constant",
+    "constant_ints",
+    "float_attr",
+    "int_attr",
+    "ints_attr",
+    "node_label",
+    "opset_of",
+    "string_attr",
+]
 
 
 def int_attr(node: ir.Node, name: str, default: int) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["new_initializer", "replace_constant"]
+__all__ = ["new_initializer", "replace_constant", "shape_of"]
 
 
 def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
@@ -28,6 +28,11 @@ def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.V
     )
     graph.register_initializer(value)
     return value
+
+
+def shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
+    """Returns the shape of a tensor, whose sizes are always known."""
+    return ir.Shape(int(size) for size in tensor.shape.numpy())
 
 
 def replace_constant(node: ir.Node, index: int, array: npt.NDArray[Any]) -> None:

@@ -38,9 +38,9 @@ def load(source: ModelSource) -> ir.Model:
 def model_digest(source: ModelSource) -> str:
     """Returns the SHA-256 of the model file (of the serialised model where there is no file)."""
     if isinstance(source, ir.Model):
-        source = ir.to_proto(source)
+        return model_digest(ir.to_proto(source))
     if isinstance(source, onnx.ModelProto):
-        source = source.SerializeToString(deterministic=True)
+        return model_digest(source.SerializeToString(deterministic=True))
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     with Path(source).open("rb") as file:

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common
 
 from onnxtrim.graph.constants import constant_ints, ints_attr, string_attr
+from onnxtrim.graph.edit import new_initializer, shape_of
 from onnxtrim.graph.fold import fold_constants
 from onnxtrim.graph.shapes import dims, infer_shapes
 
@@ -74,7 +75,7 @@ def _lift_constants(graph: ir.Graph) -> None:
             continue
         initializer = ir.Value(
             name=output.name,
-            shape=ir.Shape(tensor.shape),
+            shape=shape_of(tensor),
             type=ir.TensorType(tensor.dtype),
             doc_string=output.doc_string,
             const_value=tensor,
@@ -91,7 +92,7 @@ def _constant_tensor(node: ir.Node, name: str) -> ir.TensorProtocol | None:
     if name_of_kind == "value":
         tensor = attr.as_tensor()
         if tensor.dtype == ir.DataType.STRING:
-            return ir.StringTensor(tensor.numpy(), shape=ir.Shape(tensor.shape), name=name)
+            return ir.StringTensor(tensor.numpy(), shape=shape_of(tensor), name=name)
         return ir.Tensor(tensor.numpy(), dtype=tensor.dtype, name=name)
     if name_of_kind in ("value_int", "value_ints"):
         return ir.Tensor(np.array(attr.value, dtype=np.int64), name=name)
@@ -123,7 +124,7 @@ def _make_pads_explicit(node: ir.Node) -> None:
     """
     mode = string_attr(node, "auto_pad", "NOTSET")
     kernel = _kernel(node)
-    if kernel is None or mode == "NOTSET" and "auto_pad" not in node.attributes:
+    if kernel is None or (mode == "NOTSET" and "auto_pad" not in node.attributes):
         return
     rank = len(kernel)
     begins, ends = [0] * rank, [0] * rank
@@ -163,14 +164,4 @@ def _make_target_constant(graph: ir.Graph, node: ir.Node) -> None:
     if result.count(None) > 1 or 0 in result:
         return
     sizes = np.array([-1 if size is None else size for size in result], dtype=np.int64)
-    name = f"{node.outputs[0].name}.shape"
-    if name in graph.initializers:
-        return
-    constant = ir.Value(
-        name=name,
-        shape=ir.Shape(sizes.shape),
-        type=ir.TensorType(ir.DataType.INT64),
-        const_value=ir.Tensor(sizes, name=name),
-    )
-    graph.register_initializer(constant)
-    node.replace_input_with(1, constant)
+    node.replace_input_with(1, new_initializer(graph, f"{node.outputs[0].name}.shape", sizes))

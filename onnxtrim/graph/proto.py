@@ -13,6 +13,7 @@ import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
 from onnxtrim.errors import LoadError, ModelError, ShapeError
+from onnxtrim.graph.edit import shape_of
 
 __all__ = ["check", "inferred_types", "parse", "parse_file", "pin_input_shapes", "skeleton"]
 
@@ -30,7 +31,9 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
     try:
         proto.ParseFromString(data)
     except DecodeError as error:
-        raise LoadError(f"{where}: not an ONNX file, or a truncated one; export it again") from error
+        raise LoadError(
+            f"{where}: not an ONNX file, or a truncated one; export it again"
+        ) from error
     if not proto.HasField("graph") or not proto.graph.output:
         raise LoadError(f"{where}: not an ONNX file (it holds no graph with outputs)")
     return proto
@@ -60,13 +63,13 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
     for value in list(graph.initializers.values()):
         tensor = value.const_value
         if tensor is not None:
-            value.shape = ir.Shape(tensor.shape)
+            value.shape = shape_of(tensor)
             value.type = ir.TensorType(tensor.dtype)
         if value not in graph.inputs:
             graph.inputs.append(value)
         if tensor is None or tensor.nbytes > _SKELETON_BYTES:
             value.const_value = None
-            graph.initializers.pop(value.name)
+            graph.initializers.pop(str(value.name))
         elif isinstance(tensor, ir.ExternalTensor):  # a protobuf alone has no folder beside it
             value.const_value = ir.Tensor(tensor.numpy(), name=value.name)
     return ir.to_proto(clone)
@@ -97,9 +100,7 @@ def inferred_types(proto: onnx.ModelProto) -> dict[str, ir.TypeAndShape]:
     graph = ir.from_proto(inferred).graph
     values = [*graph.inputs, *(v for node in graph for v in node.outputs)]
     return {
-        v.name: ir.TypeAndShape(v.type, v.shape)
-        for v in values
-        if v.name and v.type is not None
+        v.name: ir.TypeAndShape(v.type, v.shape) for v in values if v.name and v.type is not None
     }
 
 

@@ -30,8 +30,11 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
     weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
     external = f"{target.name}.data" if weights > EXTERNAL_BYTES else None
     with _staging(target) as folder:
-        ir.save(_without_external(model) if external is None else model,
-                folder / target.name, external_data=external)
+        ir.save(
+            _without_external(model) if external is None else model,
+            folder / target.name,
+            external_data=external,
+        )
         if external is not None:
             os.replace(folder / external, target.with_name(external))
         os.replace(folder / target.name, target)

@@ -5,8 +5,19 @@ from dataclasses import dataclass, field
 from onnxtrim.calibration import Latency
 from onnxtrim.surgery import Verification
 
-__all__ = ["SCHEMA", "Comparison", "FrozenRow", "GroupRow", "Inspection", "MetricValue", "ModelFacts", "Report",
-           "Side", "Spread", "Step"]
+__all__ = [
+    "SCHEMA",
+    "Comparison",
+    "FrozenRow",
+    "GroupRow",
+    "Inspection",
+    "MetricValue",
+    "ModelFacts",
+    "Report",
+    "Side",
+    "Spread",
+    "Step",
+]
 
 SCHEMA = "onnxtrim.report/1"
 

@@ -74,9 +74,7 @@ def choose(
     return levels.removed(widths)
 
 
-def _candidate(
-    group: ChannelGroup, scores: Scores, config: PruneConfig, step: int
-) -> _Candidate:
+def _candidate(group: ChannelGroup, scores: Scores, config: PruneConfig, step: int) -> _Candidate:
     """Returns `group` with its units in the order of removal; ties fall by position."""
     keys = removal_keys(scores, config.scope, config.normalize)
     order = np.lexsort((np.arange(len(scores)), scores, keys))
@@ -117,7 +115,9 @@ class _Levels:
 
     def removed(self, widths: list[int]) -> Ids:
         """Returns the units that go where groups end up at `widths`."""
-        parts = [c.units[: c.group.width - w] for c, w in zip(self._candidates, widths, strict=True)]
+        parts = [
+            c.units[: c.group.width - w] for c, w in zip(self._candidates, widths, strict=True)
+        ]
         return np.sort(np.concatenate(parts or [np.zeros(0, dtype=np.int64)]))
 
     def met(self, widths: list[int]) -> bool:

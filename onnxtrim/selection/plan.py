@@ -125,7 +125,9 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
     for name, axis, kept in _entries(plan):
         units = channel_map.axes.get((name, axis))
         if units is None:
-            raise PlanError(f"the plan cuts axis {axis} of {name!r}, which carries no channels here")
+            raise PlanError(
+                f"the plan cuts axis {axis} of {name!r}, which carries no channels here"
+            )
         if any(not 0 <= i < len(units) for i in kept) or sorted(set(kept)) != list(kept):
             raise PlanError(
                 f"the plan keeps indices of axis {axis} of {name!r} that are not increasing "
@@ -133,7 +135,9 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
             )
         dropped = np.delete(units, kept)
         if not free[dropped].all():
-            raise PlanError(f"the plan cuts frozen channels on axis {axis} of {name!r}; see inspect")
+            raise PlanError(
+                f"the plan cuts frozen channels on axis {axis} of {name!r}; see inspect"
+            )
         gone[dropped] = True
     for name, axis, kept in _entries(plan):
         left = np.flatnonzero(~gone[channel_map.axes[name, axis]])
@@ -142,7 +146,9 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
                 f"the plan keeps channels on axis {axis} of {name!r} that it removes elsewhere"
             )
         if len(left) == 0:
-            raise PlanError(f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least")
+            raise PlanError(
+                f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least"
+            )
     return np.flatnonzero(gone)
 
 

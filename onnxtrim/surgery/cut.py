@@ -14,6 +14,7 @@ from onnxtrim.channels.ops import RULES, OpRule, rule_for
 from onnxtrim.channels.relations import Ids
 from onnxtrim.graph import infer_shapes
 from onnxtrim.graph.constants import constant_ints, node_label, opset_of
+from onnxtrim.graph.edit import shape_of
 from onnxtrim.selection.plan import PrunePlan, removed_units
 
 __all__ = ["changes", "cut"]
@@ -37,7 +38,7 @@ def cut(
         axes = kept.cut_axes(name)
         if axes and value.const_value is not None:
             value.const_value = _sliced(value.const_value, axes, name)
-            value.shape = ir.Shape(value.const_value.shape)
+            value.shape = shape_of(value.const_value)
     for node in thinner.graph:
         rule = rule_for(node.domain, node.op_type, opset_of(model, node), rules)
         if rule is not None:
@@ -69,7 +70,7 @@ def changes(before: ir.Model, after: ir.Model) -> dict[str, dict[str, Any]]:
 def _sliced(tensor: ir.TensorProtocol, axes: dict[int, Ids], name: str) -> ir.TensorProtocol:
     """Returns the kept positions of a tensor; one on disk is read only when it is written."""
 
-    def take() -> ir.Tensor:
+    def take() -> ir.TensorProtocol:
         array = tensor.numpy()
         for axis, indices in axes.items():
             array = np.take(array, indices, axis=axis)

@@ -128,9 +128,7 @@ def _check_interface(before: ir.Model, after: ir.Model) -> None:
             raise VerificationError(f"the {kind} of the cut model changed from {old} to {new}")
 
 
-def _errors(
-    name: str, want: npt.NDArray[Any], got: npt.NDArray[Any]
-) -> tuple[float, float]:
+def _errors(name: str, want: npt.NDArray[Any], got: npt.NDArray[Any]) -> tuple[float, float]:
     """Returns the largest absolute difference, and it relative to the largest magnitude."""
     if want.shape != got.shape:
         raise VerificationError(f"output {name!r} has sizes {got.shape}, expected {want.shape}")

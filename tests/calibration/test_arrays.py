@@ -109,6 +109,19 @@ class TestMemory:
         data = opened(({"x": np.ones((2, 2))}, [7, 8]))
         assert labels(data) == [7, 8]
 
+    def test_labels_are_given_once(self) -> None:
+        source = {"x": np.ones((2, 2)), "labels": np.array([7, 8])}
+        assert labels(opened(source)) == [7, 8]
+        assert refused((source, [7, 8])) == (
+            "data: array 'labels' is no input of the model (x); remove it"
+        )
+
+    def test_batches_are_contiguous_whatever_the_source(self) -> None:
+        source = np.arange(24.0).reshape(2, 3, 4).transpose(0, 2, 1)
+        result = next(opened(source, [spec("x", None, 4, 3)]).batches(2)).inputs["x"]
+        assert result.flags.c_contiguous
+        assert result.tolist() == source.tolist()
+
     def test_the_source_cannot_be_changed_through_a_batch(self) -> None:
         source = np.zeros((2, 2), dtype=np.float32)
         next(opened(source).batches(2)).inputs["x"][:] = 1
@@ -357,6 +370,13 @@ class TestFiles:
         path.write_bytes(pickle.dumps(_Bomb()))
         assert refused(path).startswith(f"{path}: cannot be read as .{suffix} (")
 
+    def test_objects_that_came_later_are_not_unpickled_either(self, tmp_path: Path) -> None:
+        path = npz(tmp_path / "a.npz", x=np.ones((1, 2)))
+        data = opened(tmp_path)
+        np.savez(path, x=np.array([[_Bomb(), 1]], dtype=object))
+        with pytest.raises(DataError, match=r"a\.npz: cannot be read as \.npz \(Object arrays"):
+            next(data.batches(1))
+
     @pytest.mark.parametrize("keep", [0, 5, 100, 130])
     def test_truncated_npy_is_named(self, tmp_path: Path, keep: int) -> None:
         path = npy(tmp_path / "a.npy", np.ones((4, 2)))
@@ -433,6 +453,12 @@ class TestFolders:
         npy(tmp_path / "dog" / "deep" / "a.npy", [[2, 2], [3, 3]])
         data = opened(tmp_path)
         assert (rows(data), labels(data)) == ([[1, 1], [2, 2], [3, 3]], [0, 1, 1])
+
+    def test_files_beside_class_folders_leave_all_unlabelled(self, tmp_path: Path) -> None:
+        npy(tmp_path / "cat" / "a.npy", [1, 1])
+        npy(tmp_path / "b.npy", [2, 2])
+        data = opened(tmp_path)
+        assert (rows(data), labels(data)) == ([[2, 2], [1, 1]], None)
 
     def test_labels_file(self, tmp_path: Path) -> None:
         npy(tmp_path / "a.npy", [1, 1])
@@ -533,7 +559,9 @@ class TestFingerprint:
         longer = opened(tmp_path / "two").fingerprint
         (tmp_path / "one" / "b.npy").rename(tmp_path / "one" / "c.npy")
         renamed = opened(tmp_path / "one").fingerprint
-        assert len({same, single, longer, renamed}) == 4
+        large = npy(tmp_path / "large.npy", np.ones((9, 2)))
+        parts = [opened(large, samples=samples).fingerprint for samples in (2, 3)]
+        assert len({same, single, longer, renamed, *parts}) == 6
 
 
 def test_a_batch_size_of_zero_is_a_usage_error() -> None:

@@ -84,6 +84,20 @@ class TestFiles:
         (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
         assert values(opened(tmp_path)) == [1]
 
+    def test_links_are_followed(self, tmp_path: Path) -> None:
+        fill(tmp_path, store__x__a=1, data__cat__b=2)
+        (tmp_path / "data" / "dog").symlink_to(tmp_path / "store" / "x", target_is_directory=True)
+        data = opened(tmp_path / "data")
+        assert (values(data), labels(data)) == ([2, 1], [0, 1])
+
+    def test_a_folder_that_cannot_be_read_is_named(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError) as caught:
+            opened(tmp_path / "gone")
+        assert str(caught.value) == (
+            f"{tmp_path / 'gone'}: cannot be read (No such file or directory); "
+            "check that it is there and may be read"
+        )
+
     def test_each_pass_decodes_anew(self, tmp_path: Path) -> None:
         data = opened(fill(tmp_path, a=1, b=2))
         assert values(data) == [1, 2]
@@ -162,6 +176,7 @@ class TestLabelsFile:
         "text",
         [
             "sub/c.png,5\na.png,7\n",
+            "\ufeffsub/c.png,5\na.png,7\n",
             "file,label\nsub/c.png,5\na.png,7",
             '\ufefffile,label\r\n\r\n a.png , 7\r\n"sub/c.png",+5\r\n',
         ],
@@ -233,6 +248,7 @@ class TestSamples:
             (1, [0]),
             (2, [0, 9]),
             (4, [0, 3, 6, 9]),
+            (7, [0, 2, 3, 4, 6, 8, 9]),  # 1.5, 4.5 and 7.5 go to the even neighbour
             (10, list(range(10))),
             (99, list(range(10))),
             (None, list(range(10))),

@@ -135,11 +135,14 @@ class TestGeometry:
             image_geometry(spec(*shape), config)
         assert str(caught.value) == message
 
-    def test_other_ranks_take_no_images(self) -> None:
+    @pytest.mark.parametrize(
+        ("shape", "text"), [((), "()"), ((None,), "(N)"), ((None, 10), "(N, 10)")]
+    )
+    def test_other_ranks_take_no_images(self, shape: tuple[int | None, ...], text: str) -> None:
         with pytest.raises(DataError) as caught:
-            image_geometry(spec(None, 10), DataConfig())
+            image_geometry(spec(*shape), DataConfig())
         assert str(caught.value) == (
-            "input 'image' (N, 10) takes no images, which have 4 axes; "
+            f"input 'image' {text} takes no images, which have 4 axes; "
             "give its data as .npy or .npz"
         )
 

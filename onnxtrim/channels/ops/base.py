@@ -65,7 +65,7 @@ class OpRule:
         return None
 
     def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
-        """Returns the (tensor, axis) that runtimes compute in blocks, so that widths want aligning."""
+        """Returns the (tensor, axis) computed in blocks, whose widths want aligning."""
         return ()
 
     def zeroes(self, node: ir.Node) -> bool:

@@ -1,6 +1,6 @@
 """Batch normalisation: one scale, bias, mean and variance for each channel.
 
-    x (N, C, *s), scale (C,), bias (C,), mean (C,), var (C,)  ->  y (N, C, *s)
+x (N, C, *s), scale (C,), bias (C,), mean (C,), var (C,)  ->  y (N, C, *s)
 """
 
 import onnx_ir as ir

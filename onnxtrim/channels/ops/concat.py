@@ -1,6 +1,6 @@
 """Concatenation: the ids of the operands behind one another.
 
-    x1 (N, C1, *s), x2 (N, C2, *s), ...  ->  y (N, C1 + C2 + ..., *s)
+x1 (N, C1, *s), x2 (N, C2, *s), ...  ->  y (N, C1 + C2 + ..., *s)
 """
 
 import numpy as np

@@ -26,7 +26,9 @@ class ElementwiseBinary(OpRule):
         y = node.outputs[0]
         sizes = sizes_of(y)
         operands = [value for value in node.inputs if value is not None]
-        axes = [_bearer(rel, operands, axis - len(sizes), sizes[axis]) for axis in range(len(sizes))]
+        axes = [
+            _bearer(rel, operands, axis - len(sizes), sizes[axis]) for axis in range(len(sizes))
+        ]
         for operand in operands:
             relate_broadcast(rel, operand, axes, sizes)
         for axis, ids in enumerate(axes):

@@ -1,6 +1,6 @@
 """Flattening to a matrix.
 
-    x (d0, ..., d[a-1], d[a], ..., dn)  ->  y (d0 ... d[a-1], d[a] ... dn)
+x (d0, ..., d[a-1], d[a], ..., dn)  ->  y (d0 ... d[a-1], d[a] ... dn)
 """
 
 import onnx_ir as ir

@@ -1,7 +1,7 @@
 """General matrix product: alpha x' w' + beta c.
 
-    x (N, K) or (K, N) with transA, w (K, M) or (M, K) with transB, c broadcast to (N, M)
-    ->  y (N, M)
+x (N, K) or (K, N) with transA, w (K, M) or (M, K) with transB, c broadcast to (N, M)
+->  y (N, M)
 """
 
 import math

@@ -81,8 +81,9 @@ def relate_broadcast(
         target = axis + len(sizes) - len(own)
         if size == 1 and sizes[target] != 1:
             rel.freeze(
-                rel.axis(operand, axis), Code.BROADCAST, f"axis {axis} of {name(operand)} is "
-                "stretched over several positions"
+                rel.axis(operand, axis),
+                Code.BROADCAST,
+                f"axis {axis} of {name(operand)} is stretched over several positions",
             )
         else:
             rel.same(rel.axis(operand, axis), axes[target])

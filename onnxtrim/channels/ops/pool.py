@@ -1,6 +1,6 @@
 """Pooling over spatial axes, windowed or global.
 
-    x (N, C, *s)  ->  y (N, C, *s')
+x (N, C, *s)  ->  y (N, C, *s')
 """
 
 import onnx_ir as ir

@@ -1,6 +1,6 @@
 """Reductions over some axes; the channels of the others pass through.
 
-    x (d0, d1, ...)  ->  y without the reduced axes, or with size 1 in their place
+x (d0, d1, ...)  ->  y without the reduced axes, or with size 1 in their place
 """
 
 import onnx_ir as ir

@@ -22,7 +22,7 @@ from onnxtrim.graph.shapes import Shape
 __all__ = ["Reshape", "aligned_runs"]
 
 _OPEN = 2_147_483_647
-"""Stands for the one size that is open on both sides: a prime, so that it aligns with itself only."""
+"""Stands for the size that is open on both sides: a prime, so that it aligns with itself only."""
 
 
 class Reshape(OpRule):
@@ -50,16 +50,12 @@ class Reshape(OpRule):
         y = name(node.outputs[0])
         if target is None:
             return
-        sizes = [
-            kept.size(y, axis, size) if size > 0 else size for axis, size in enumerate(target)
-        ]
+        sizes = [kept.size(y, axis, size) if size > 0 else size for axis, size in enumerate(target)]
         if tuple(sizes) != target:
             replace_constant(node, 1, np.array(sizes, dtype=np.int64))
 
 
-def aligned_runs(
-    source: Shape, result: Shape
-) -> list[tuple[list[int], list[int]]] | None:
+def aligned_runs(source: Shape, result: Shape) -> list[tuple[list[int], list[int]]] | None:
     """Returns the smallest runs of (source axes, result axes) with equal products.
 
     Axes of size 1 are on no one's side: those of the source come back as runs without result.
