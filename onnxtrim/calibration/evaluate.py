@@ -15,6 +15,7 @@ import onnx_ir as ir
 from onnxtrim.calibration.dataset import Dataset
 from onnxtrim.calibration.feeding import input_specs, padded_batches
 from onnxtrim.calibration.measure import Progress
+from onnxtrim.errors import DataError
 from onnxtrim.graph.runtime import Arrays, Runner
 
 __all__ = ["Evaluation", "Metric", "MetricName", "evaluate_pair"]
@@ -110,6 +111,12 @@ class _Tally:
         self._agreed += int(np.sum(tops[0] == tops[1]))
         self._labelled = self._labelled and labels is not None
         if labels is not None:
+            classes = scores[0].shape[1]
+            if labels.max() >= classes or labels.min() < 0:
+                raise DataError(
+                    f"label {labels.max()} is none of the {classes} classes of the model, which "
+                    "count from 0; correct labels.csv or the names of the class folders"
+                )
             for i, top in enumerate(tops):
                 self._right[i] += int(np.sum(top == labels))
 

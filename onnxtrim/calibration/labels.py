@@ -56,8 +56,8 @@ def folder_files(folder: Path, suffixes: Collection[str]) -> list[FolderFile]:
     """Returns the files in `folder` that end in one of `suffixes`, in the order of their names.
 
     Where the folder has a `labels.csv`, the files are those that it lists. Where every file lies
-    in a sub-folder, the sub-folders are the classes. Otherwise there are no labels. Hidden files
-    and folders do not count.
+    in one of several sub-folders, the sub-folders are the classes. Otherwise, and for a single
+    sub-folder, there are no labels. Hidden files and folders do not count.
 
     Args:
         folder: an existing folder.
@@ -71,8 +71,9 @@ def folder_files(folder: Path, suffixes: Collection[str]) -> list[FolderFile]:
         return _listed(table, suffixes)
     found = sorted(_walk(folder, suffixes))
     labels: dict[str, int] = {}
-    if found and all(len(parts) > 1 for parts in found):
-        labels = _class_labels(folder, {parts[0] for parts in found})
+    folders = {parts[0] for parts in found}
+    if len(folders) > 1 and all(len(parts) > 1 for parts in found):
+        labels = _class_labels(folder, folders)
     return [FolderFile("/".join(p), folder.joinpath(*p), labels.get(p[0])) for p in found]
 
 

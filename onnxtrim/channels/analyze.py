@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnxtrim.channels.channel_map import ChannelMap
 from onnxtrim.channels.components import components
 from onnxtrim.channels.grouping import Described, group_units
-from onnxtrim.channels.ops import RULES, OpRule, rule_for
+from onnxtrim.channels.ops import RULES, OpRule, rule_of
 from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.channels.relations import Fixed, Ids, Relations
 from onnxtrim.graph.constants import opset_of
@@ -32,7 +32,7 @@ def analyze(model: ir.Model, rules: tuple[OpRule, ...] = RULES) -> ChannelMap:
         relations.seal(output, Reason(Code.GRAPH_OUTPUT, "", sentence))
     described: list[Described] = []
     for node in model.graph:
-        rule = rule_for(node.domain, node.op_type, opset_of(model, node), rules)
+        rule = rule_of(model, node, rules)
         if _relate(node, rule, opset_of(model, node), relations) and rule is not None:
             described.append((node, rule))
     return _solve(relations, described)

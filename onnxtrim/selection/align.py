@@ -17,10 +17,12 @@ from onnxtrim.errors import UsageError
 from onnxtrim.graph import load
 from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Runner
+from onnxtrim.graph.shapes import dims
 
 __all__ = ["aligned_width", "block_of_runtime", "group_step", "step_of"]
 
 _SMALLEST = 4
+_KERNEL_RANK = 4
 
 
 def step_of(align: str | int) -> int:
@@ -56,12 +58,10 @@ def block_of_runtime() -> int:
         dump = Path(folder) / "optimised.onnx"
         Runner(ir.Model(graph, ir_version=8), dump=dump)
         optimised = load(dump)
-    for node in optimised.graph:
-        if node.op_type == "Conv" and node.domain.endswith("nchwc"):
-            kernel = node.inputs[1]
-            if kernel is not None and kernel.shape is not None and isinstance(kernel.shape[0], int):
-                return max(int(kernel.shape[0]), _SMALLEST)
-    return _SMALLEST
+    blocked = any(node.domain.endswith("nchwc") for node in optimised.graph)
+    kernels = (dims(v) or () for v in optimised.graph.initializers.values())
+    widths = [sizes[0] or 0 for sizes in kernels if len(sizes) == _KERNEL_RANK]
+    return max(_SMALLEST, *widths) if blocked and widths else _SMALLEST
 
 
 def group_step(group: ChannelGroup, step: int) -> int:

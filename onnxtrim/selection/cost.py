@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from onnxtrim.channels import Kept
-from onnxtrim.channels.ops import Shapes, rule_for
-from onnxtrim.graph.constants import opset_of
+from onnxtrim.channels.ops import Shapes, rule_of
 
 __all__ = ["Cost", "CostModel"]
 
@@ -40,7 +39,7 @@ class CostModel:
     def __init__(self, model: ir.Model, shapes: Shapes) -> None:
         """Looks every rule up once."""
         self._shapes = shapes
-        rules = ((n, rule_for(n.domain, n.op_type, opset_of(model, n))) for n in model.graph)
+        rules = ((node, rule_of(model, node)) for node in model.graph)
         self._nodes = [(node, rule) for node, rule in rules if rule is not None]
         self._weights = [
             (name, value.dtype.bitwidth if value.dtype else 0)

@@ -10,10 +10,10 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxtrim.channels import ChannelMap
-from onnxtrim.channels.ops import RULES, OpRule, rule_for
+from onnxtrim.channels.ops import RULES, OpRule, rule_of
 from onnxtrim.channels.relations import Ids
 from onnxtrim.graph import infer_shapes
-from onnxtrim.graph.constants import constant_ints, node_label, opset_of
+from onnxtrim.graph.constants import constant_ints, node_label
 from onnxtrim.graph.edit import shape_of
 from onnxtrim.selection.plan import PrunePlan, removed_units
 
@@ -40,7 +40,7 @@ def cut(
             value.const_value = _sliced(value.const_value, axes, name)
             value.shape = shape_of(value.const_value)
     for node in thinner.graph:
-        rule = rule_for(node.domain, node.op_type, opset_of(model, node), rules)
+        rule = rule_of(thinner, node, rules)
         if rule is not None:
             rule.rewrite(node, kept)
     return infer_shapes(thinner)

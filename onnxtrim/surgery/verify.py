@@ -14,11 +14,11 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.channels import ChannelMap
-from onnxtrim.channels.ops import rule_for
+from onnxtrim.channels.ops import rule_of
 from onnxtrim.channels.relations import Ids
 from onnxtrim.errors import OnnxtrimError, VerificationError
 from onnxtrim.graph import proto as edge
-from onnxtrim.graph.constants import node_label, opset_of
+from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Arrays, Runner
 from onnxtrim.graph.shapes import dims
@@ -88,7 +88,7 @@ def masked(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> ir.Model:
     gone = np.zeros(channel_map.unit_count, dtype=np.bool_)
     gone[removed] = True
     for node in list(graph):
-        rule = rule_for(node.domain, node.op_type, opset_of(model, node))
+        rule = rule_of(model, node)
         weight = rule.weight(node) if rule is not None else None
         if weight is None or weight.reads is None:
             continue

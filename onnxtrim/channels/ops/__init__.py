@@ -4,6 +4,8 @@ A rule holds from its `since` on, until a later entry of the same operator takes
 sets re-issue operators without changing them, and tables by exact version would lose those.
 """
 
+import onnx_ir as ir
+
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
 from onnxtrim.channels.ops.batch_normalization import BatchNormalization
 from onnxtrim.channels.ops.concat import Concat
@@ -16,8 +18,9 @@ from onnxtrim.channels.ops.matmul import MatMul
 from onnxtrim.channels.ops.pool import Pool
 from onnxtrim.channels.ops.reduce import Reduce
 from onnxtrim.channels.ops.reshape import Reshape
+from onnxtrim.graph.constants import opset_of
 
-__all__ = ["RULES", "OpId", "OpRule", "Shapes", "Weight", "rule_for"]
+__all__ = ["RULES", "OpId", "OpRule", "Shapes", "Weight", "rule_for", "rule_of"]
 
 RULES: tuple[OpRule, ...] = (
     Activation(),
@@ -35,6 +38,11 @@ RULES: tuple[OpRule, ...] = (
     Relu(),
     Reshape(),
 )
+
+
+def rule_of(model: ir.Model, node: ir.Node, rules: tuple[OpRule, ...] = RULES) -> OpRule | None:
+    """Returns the rule that holds for `node` at the operator sets of `model`, or None."""
+    return rule_for(node.domain, node.op_type, opset_of(model, node), rules)
 
 
 def rule_for(
