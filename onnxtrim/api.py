@@ -36,9 +36,11 @@ from onnxtrim.report import (
     Comparison,
     Inspection,
     MetricValue,
+    barrier_rows,
     frozen_rows,
     group_rows,
     side,
+    uncounted_warnings,
 )
 from onnxtrim.selection import PrunePlan, choose, make_plan, removed_units, step_of
 from onnxtrim.subject import Subject, prepare
@@ -166,6 +168,8 @@ def inspect(
         cost=side(subject.costs.now(), subject.bytes),
         groups=group_rows(subject.channel_map, whole, step_of("auto"), None, found),
         frozen=frozen_rows(subject.channel_map),
+        barriers=barrier_rows(subject.channel_map),
+        warnings=uncounted_warnings(subject.costs),
     )
 
 
@@ -241,9 +245,10 @@ def _require_groups(channel_map: ChannelMap) -> None:
     """Raises BudgetError where nothing can be cut at all."""
     if channel_map.groups:
         return
-    reasons = sorted({str(g.reason.code) for g in channel_map.frozen_groups if g.reason})
-    why = f"all groups are frozen ({', '.join(reasons)})" if reasons else "no weight makes channels"
-    raise BudgetError(f"nothing can be cut: {why}; see inspect for each reason")
+    reasons = [group.reason for group in channel_map.frozen_groups if group.reason is not None]
+    reasons += channel_map.barriers
+    why = f"{reasons[0]}, ..." if reasons else "no weight makes channels"
+    raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
 
 
 def _outputs(subject: Subject) -> list[tuple[str | None, ir.DataType | None]]:

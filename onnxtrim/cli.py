@@ -25,6 +25,7 @@ __all__ = ["app", "main"]
 
 _DONE, _USAGE, _UNUSABLE, _INTERRUPTED = 0, 2, 3, 130
 _REPORT_SUFFIXES = (".json", ".md")
+_PIPED_WIDTH = 120
 
 app = App(
     name="onnxtrim",
@@ -287,7 +288,8 @@ def _say(
 
         from onnxtrim.report.text import show
 
-        show(document, Console())
+        wide = None if sys.stdout.isatty() else _PIPED_WIDTH
+        show(document, Console(width=wide))
 
 
 @contextmanager

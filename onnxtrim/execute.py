@@ -34,6 +34,7 @@ from onnxtrim.report import (
     frozen_rows,
     group_rows,
     side,
+    uncounted_warnings,
 )
 from onnxtrim.selection import CostModel, PrunePlan
 from onnxtrim.subject import Subject, file_bytes
@@ -133,7 +134,7 @@ def _report(
 ) -> Report:
     """Returns the report; what `after` costs is counted on the result, not predicted."""
     subject = job.subject
-    counted = CostModel(thinner, concrete_shapes(thinner, subject.facts.inputs)).now()
+    counted = CostModel(thinner, concrete_shapes(thinner, subject.single_input)).now()
     old = None if metric is None else MetricValue(metric.name, metric.before)
     new = None if metric is None else MetricValue(metric.name, metric.after)
     before: Side = side(subject.costs.now(), subject.bytes, latency.before, old)
@@ -154,5 +155,5 @@ def _report(
         timings_s={stage: round(spent, 3) for stage, spent in clock.seconds.items()},
         environment=environment(),
         data={} if data is None else {"samples": len(data), "fingerprint": data.fingerprint},
-        warnings=job.warnings,
+        warnings=job.warnings + uncounted_warnings(subject.costs),
     )

@@ -87,7 +87,7 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
         channel_map=analyze(model),
         specs=specs,
         data=dataset,
-        costs=CostModel(model, concrete_shapes(model, sizes)),
+        costs=CostModel(model, concrete_shapes(model, single)),
         proof_inputs=proof,
         proof_samples=samples,
         single_input=single,

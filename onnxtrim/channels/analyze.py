@@ -63,6 +63,7 @@ def _relate(node: ir.Node, rule: OpRule | None, version: int, relations: Relatio
 
 def _barrier(node: ir.Node, reason: Reason, relations: Relations) -> None:
     """Freezes everything that `node`, or a graph inside it, touches."""
+    relations.barriers.append(reason)
     for value in _operands(node):
         relations.seal(value, reason)
     for graph in _graphs(node):
@@ -104,6 +105,7 @@ def _solve(relations: Relations, described: list[Described]) -> ChannelMap:
         unit_count=len(names),
         groups=tuple(group for group in groups if group.reason is None),
         frozen_groups=tuple(group for group in groups if group.reason is not None),
+        barriers=tuple(sorted(relations.barriers, key=lambda reason: reason.rank)),
     )
 
 

@@ -93,12 +93,14 @@ class ChannelMap:
         unit_count: how many units there are, frozen ones included.
         groups: what can be cut, from input to output.
         frozen_groups: what has a writer but cannot be cut, each with its reason.
+        barriers: the nodes that freeze all they touch, each with its reason.
     """
 
     axes: Mapping[tuple[str, int], Ids]
     unit_count: int
     groups: tuple[ChannelGroup, ...]
     frozen_groups: tuple[ChannelGroup, ...]
+    barriers: tuple[Reason, ...] = ()
 
     @property
     def frozen(self) -> dict[int, Reason]:

@@ -41,12 +41,14 @@ class Relations:
     Attributes:
         axes: ids by (tensor name, axis); only axes that somebody asked for.
         count: how many ids there are.
+        barriers: the reasons of the nodes that freeze all they touch.
     """
 
     def __init__(self) -> None:
         """Starts without ids."""
         self.axes: dict[tuple[str, int], Channels] = {}
         self.count = 0
+        self.barriers: list[Reason] = []
         self._left: list[Ids] = []
         self._right: list[Ids] = []
         self._frozen: list[tuple[Ids, Reason]] = []

@@ -6,7 +6,7 @@ In this order, each numerically neutral and idempotent:
 2. local functions are inlined, `Constant` nodes are initializers, `Identity` nodes are gone;
 3. integer arithmetic on constants is folded (by ONNX Runtime itself: `fold.py`);
 4. `auto_pad` is explicit where the sizes are known;
-5. a computed Reshape target is a constant where at most one size of the result is unknown;
+5. a computed Reshape target is a constant where what is unknown can be said by 0 and -1;
 6. nodes and initializers that reach no output are gone;
 7. shapes are strict.
 """
@@ -17,10 +17,11 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common
 
-from onnxtrim.graph.constants import constant_ints, ints_attr, string_attr
+from onnxtrim.graph.constants import constant_ints, int_attr, ints_attr, string_attr
 from onnxtrim.graph.edit import new_initializer, shape_of
 from onnxtrim.graph.fold import fold_constants
-from onnxtrim.graph.shapes import dims, infer_shapes
+from onnxtrim.graph.shape_arithmetic import Element, computed_shapes
+from onnxtrim.graph.shapes import Shape, dims, infer_shapes
 
 __all__ = ["normalize"]
 
@@ -41,11 +42,11 @@ def normalize(model: ir.Model) -> ir.Model:
     _lift_constants(model.graph)
     _drop_identities(model.graph)
     model = fold_constants(infer_shapes(model))
+    while _make_targets_constant(model.graph):
+        model = infer_shapes(model)
     for node in model.graph:
         if node.domain == "" and node.op_type in _PADDED:
             _make_pads_explicit(node)
-        elif node.domain == "" and node.op_type == "Reshape":
-            _make_target_constant(model.graph, node)
     common.RemoveUnusedNodesPass()(model)
     return infer_shapes(model)
 
@@ -156,12 +157,47 @@ def _kernel(node: ir.Node) -> tuple[int, ...] | None:
     return kernel
 
 
-def _make_target_constant(graph: ir.Graph, node: ir.Node) -> None:
-    """Gives a Reshape with a computed target a constant one: known sizes, -1 for the unknown."""
-    target, result = node.inputs[1], dims(node.outputs[0])
-    if target is None or constant_ints(target) is not None or result is None:
-        return
-    if result.count(None) > 1 or 0 in result:
-        return
-    sizes = np.array([-1 if size is None else size for size in result], dtype=np.int64)
-    node.replace_input_with(1, new_initializer(graph, f"{node.outputs[0].name}.shape", sizes))
+def _make_targets_constant(graph: ir.Graph) -> bool:
+    """Returns whether a Reshape got a constant target in the place of a computed one."""
+    known = computed_shapes(graph)
+    changed = False
+    for node in graph:
+        if node.domain != "" or node.op_type != "Reshape" or None in node.inputs[:2]:
+            continue
+        x, target = node.inputs[:2]
+        if x is None or target is None or constant_ints(target) is not None:
+            continue
+        sizes = _constant_target(x, known.get(target), dims(node.outputs[0]))
+        if sizes is not None and not int_attr(node, "allowzero", 0):
+            array = np.array(sizes, dtype=np.int64)
+            name = f"{node.outputs[0].name}.shape"
+            node.replace_input_with(1, new_initializer(graph, name, array))
+            changed = True
+    return changed
+
+
+def _constant_target(
+    x: ir.Value, elements: tuple[Element, ...] | None, result: Shape | None
+) -> list[int] | None:
+    """Returns a constant target that does what a computed one does; None where there is none.
+
+    A size that is the operand's own at the same position is 0 (copy); one that is left open, and
+    the only one, is -1 (the rest).
+    """
+    if elements is None:
+        elements = result
+    if elements is None or (result is not None and len(result) != len(elements)):
+        return None
+    own = [d if isinstance(d, int) else d.value for d in x.shape or ()]
+    sizes: list[int] = []
+    for axis, element in enumerate(elements):
+        inferred = result[axis] if result is not None else None
+        if isinstance(inferred, int) and inferred > 0:
+            sizes.append(inferred)
+        elif isinstance(element, int) and element != 0:
+            sizes.append(element)
+        elif element is not None and axis < len(own) and element == own[axis]:
+            sizes.append(0)
+        else:
+            sizes.append(-1)
+    return sizes if sizes.count(-1) <= 1 else None

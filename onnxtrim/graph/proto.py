@@ -57,7 +57,10 @@ def parse_file(path: Path) -> onnx.ModelProto:
 
 
 def skeleton(model: ir.Model) -> onnx.ModelProto:
-    """Returns `model` as a protobuf whose larger initializers are graph inputs without values."""
+    """Returns `model` as a protobuf whose larger initializers are graph inputs without values.
+
+    The small ones must not be inputs: inference believes only in constants that nobody can feed.
+    """
     clone = model.clone()
     graph = clone.graph
     for value in list(graph.initializers.values()):
@@ -65,11 +68,11 @@ def skeleton(model: ir.Model) -> onnx.ModelProto:
         if tensor is not None:
             value.shape = shape_of(tensor)
             value.type = ir.TensorType(tensor.dtype)
-        if value not in graph.inputs:
-            graph.inputs.append(value)
         if tensor is None or tensor.nbytes > _SKELETON_BYTES:
             value.const_value = None
             graph.initializers.pop(str(value.name))
+            if value not in graph.inputs:
+                graph.inputs.append(value)
         elif isinstance(tensor, ir.ExternalTensor):  # a protobuf alone has no folder beside it
             value.const_value = ir.Tensor(tensor.numpy(), name=value.name)
     return ir.to_proto(clone)

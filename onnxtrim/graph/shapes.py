@@ -4,12 +4,11 @@ Stored interior shapes are dropped and inferred anew, so that nothing stale surv
 where inference knows nothing (operators of other domains) do the stored shapes stay.
 """
 
-from collections.abc import Mapping, Sequence
-
 import onnx_ir as ir
 
-from onnxtrim.errors import ShapeError
+from onnxtrim.errors import ModelError, ShapeError
 from onnxtrim.graph import proto as edge
+from onnxtrim.graph.runtime import Arrays, Runner
 
 __all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes"]
 
@@ -51,29 +50,45 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     return clone
 
 
-def concrete_shapes(
-    model: ir.Model, inputs: Mapping[str, Sequence[int]] | None = None
-) -> dict[str, tuple[int, ...]]:
-    """Returns the sizes of every tensor for inputs of the given sizes.
+def concrete_shapes(model: ir.Model, sample: Arrays) -> dict[str, tuple[int, ...]]:
+    """Returns the sizes of every tensor when `model` runs on `sample`.
 
-    Without `inputs`, and where a size still cannot be known, a symbolic size counts as 1.
+    What inference cannot tell is measured by a run. Where the runtime cannot run the model either,
+    those tensors are left out.
 
     Raises:
         ShapeError: the input sizes contradict the graph.
     """
     proto = edge.skeleton(model)
-    ones = {v.name: [d or 1 for d in dims(v) or ()] for v in model.graph.inputs if v.name}
-    edge.pin_input_shapes(proto, {**ones, **(inputs or {})})
+    edge.pin_input_shapes(proto, {name: array.shape for name, array in sample.items()})
     del proto.graph.value_info[:]
     for value in proto.graph.output:  # a declared symbolic size must not hide the inferred one
         value.type.tensor_type.ClearField("shape")
     shapes: dict[str, tuple[int, ...]] = {}
     for name, found in edge.inferred_types(proto).items():
-        if found.shape is not None:
-            shapes[name] = tuple(d if isinstance(d, int) else 1 for d in found.shape)
+        if found.shape is not None and all(isinstance(d, int) for d in found.shape):
+            shapes[name] = tuple(d for d in found.shape if isinstance(d, int))
     for name, value in model.graph.initializers.items():
-        shapes[name] = tuple(d or 1 for d in dims(value) or ())
-    return shapes
+        shapes[name] = tuple(d or 0 for d in dims(value) or ())
+    unknown = [v for node in model.graph for v in node.outputs if v.name and v.name not in shapes]
+    return shapes | _measured(model, unknown, sample)
+
+
+def _measured(
+    model: ir.Model, values: list[ir.Value], sample: Arrays
+) -> dict[str, tuple[int, ...]]:
+    """Returns the sizes that `values` have when `model` runs on `sample`."""
+    if not values:
+        return {}
+    clone = model.clone()
+    names = {value.name for value in values}
+    outputs = [v for node in clone.graph for v in node.outputs if v.name in names]
+    clone.graph.outputs.clear()
+    clone.graph.outputs.extend(outputs)
+    try:
+        return {name: a.shape for name, a in Runner(clone, optimize=False)(sample).items()}
+    except ModelError:
+        return {}
 
 
 def _interior(model: ir.Model) -> list[ir.Value]:

@@ -1,10 +1,18 @@
 """The result: as data, as JSON, as text for the terminal, as Markdown."""
 
 from onnxtrim.report.as_json import to_json
-from onnxtrim.report.build import environment, frozen_rows, group_rows, side
+from onnxtrim.report.build import (
+    barrier_rows,
+    environment,
+    frozen_rows,
+    group_rows,
+    side,
+    uncounted_warnings,
+)
 from onnxtrim.report.markdown import to_markdown
 from onnxtrim.report.model import (
     SCHEMA,
+    BarrierRow,
     Comparison,
     FrozenRow,
     GroupRow,
@@ -18,6 +26,7 @@ from onnxtrim.report.model import (
 
 __all__ = [
     "SCHEMA",
+    "BarrierRow",
     "Comparison",
     "FrozenRow",
     "GroupRow",
@@ -27,10 +36,12 @@ __all__ = [
     "Report",
     "Side",
     "Step",
+    "barrier_rows",
     "environment",
     "frozen_rows",
     "group_rows",
     "side",
     "to_json",
     "to_markdown",
+    "uncounted_warnings",
 ]

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from onnxtrim.calibration import Latency, Measurements
 from onnxtrim.channels import ChannelGroup, ChannelMap, Kept
 from onnxtrim.graph.runtime import RUNTIME_VERSION
-from onnxtrim.report.model import FrozenRow, GroupRow, MetricValue, Side, Spread
-from onnxtrim.selection import Cost
+from onnxtrim.report.model import BarrierRow, FrozenRow, GroupRow, MetricValue, Side, Spread
+from onnxtrim.selection import Cost, CostModel
 from onnxtrim.selection.align import group_step
 
-__all__ = ["environment", "frozen_rows", "group_rows", "side"]
+__all__ = ["barrier_rows", "environment", "frozen_rows", "group_rows", "side", "uncounted_warnings"]
 
 _PACKAGES = ("onnxtrim", "onnx", "onnx-ir", "numpy")
 
@@ -58,6 +58,21 @@ def frozen_rows(channel_map: ChannelMap) -> tuple[FrozenRow, ...]:
         FrozenRow(group.name, group.width, str(group.reason.code), group.reason.sentence)
         for group in channel_map.frozen_groups
         if group.reason is not None
+    )
+
+
+def barrier_rows(channel_map: ChannelMap) -> tuple[BarrierRow, ...]:
+    """Returns a row for every node that freezes all it touches."""
+    return tuple(BarrierRow(r.node, str(r.code), r.sentence) for r in channel_map.barriers)
+
+
+def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:
+    """Returns a warning where MACs are left out because sizes are not known, else nothing."""
+    if not costs.uncounted:
+        return ()
+    return (
+        f"the MACs of {len(costs.uncounted)} nodes are not counted, for their sizes are unknown: "
+        f"{', '.join(costs.uncounted[:3])}",
     )
 
 

@@ -7,6 +7,7 @@ from onnxtrim.surgery import Verification
 
 __all__ = [
     "SCHEMA",
+    "BarrierRow",
     "Comparison",
     "FrozenRow",
     "GroupRow",
@@ -64,6 +65,15 @@ class GroupRow:
 
 
 @dataclass(frozen=True, slots=True)
+class BarrierRow:
+    """One node that freezes all it touches, and why."""
+
+    node: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FrozenRow:
     """One group that stays, and why."""
 
@@ -101,6 +111,8 @@ class Inspection:
     cost: Side
     groups: tuple[GroupRow, ...]
     frozen: tuple[FrozenRow, ...]
+    barriers: tuple[BarrierRow, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def tables(document: Report | Comparison | Inspection) -> list[Table]:
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
     else:
-        found = [_inspected(document), _frozen(document)]
+        found = [_inspected(document), _frozen(document), _barriers(document)]
     return [table for table in found if table.rows]
 
 
@@ -76,6 +76,18 @@ def _frozen(document: Report | Inspection) -> Table:
     """Returns every group that stays whole, and why."""
     rows = tuple((row.name, str(row.width), f"{row.code}: {row.reason}") for row in document.frozen)
     return Table("Frozen", ("group", "width", "reason"), rows)
+
+
+def _barriers(inspection: Inspection) -> Table:
+    """Returns every node that freezes all it touches; those with one reason share a row."""
+    nodes: dict[str, list[str]] = {}
+    for row in inspection.barriers:
+        nodes.setdefault(f"{row.code}: {row.reason}", []).append(row.node)
+    rows = tuple(
+        (names[0], "" if len(names) == 1 else f"and {len(names) - 1} more", reason)
+        for reason, names in nodes.items()
+    )
+    return Table("Barriers: nodes that freeze what they touch", ("node", "", "reason"), rows)
 
 
 def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 
 from onnxtrim.channels import Kept
 from onnxtrim.channels.ops import Shapes, rule_of
+from onnxtrim.graph.constants import node_label
 
 __all__ = ["Cost", "CostModel"]
 
@@ -31,6 +32,9 @@ class Cost:
 class CostModel:
     """The cost of a model for given sizes of its tensors.
 
+    Attributes:
+        uncounted: nodes with weights whose MACs are left out because their sizes are not known.
+
     Args:
         model: a normalised model.
         shapes: the sizes of all its tensors for one sample, from `graph.shapes.concrete_shapes`.
@@ -40,7 +44,13 @@ class CostModel:
         """Looks every rule up once."""
         self._shapes = shapes
         rules = ((node, rule_of(model, node)) for node in model.graph)
-        self._nodes = [(node, rule) for node, rule in rules if rule is not None]
+        found = [(node, rule) for node, rule in rules if rule is not None]
+        self._nodes = [(node, rule) for node, rule in found if _known(node, shapes)]
+        self.uncounted = tuple(
+            node_label(node)
+            for node, rule in found
+            if rule.weight(node) is not None and not _known(node, shapes)
+        )
         self._weights = [
             (name, value.dtype.bitwidth if value.dtype else 0)
             for name, value in model.graph.initializers.items()
@@ -63,3 +73,8 @@ class CostModel:
             params=sum(size for size, _ in sizes),
             weight_bytes=sum(-(-size * bits // 8) for size, bits in sizes),
         )
+
+
+def _known(node: ir.Node, shapes: Shapes) -> bool:
+    """Returns whether the sizes of all operands of a node are known."""
+    return all(v is None or v.name in shapes for v in (*node.inputs, *node.outputs))
