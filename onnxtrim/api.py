@@ -5,6 +5,7 @@ prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack
 
@@ -42,7 +43,7 @@ from onnxtrim.report import (
     side,
     uncounted_warnings,
 )
-from onnxtrim.selection import PrunePlan, choose, make_plan, removed_units, step_of
+from onnxtrim.selection import Choice, PrunePlan, choose, make_plan, removed_units, steps_of
 from onnxtrim.subject import Subject, prepare
 
 __all__ = ["PruneResult", "apply", "compare", "inspect", "prune"]
@@ -71,7 +72,7 @@ def prune(
         VerificationError: the result could not be proven; it carries a reproducer.
     """
     config, reading = prune_configs(options)
-    criterion, step, clock = CRITERIA[config.criterion], step_of(config.align), Clock()
+    criterion, steps, clock = CRITERIA[config.criterion], steps_of(config.align), Clock()
     if data is None and criterion.needs is Needs.ACTIVATIONS:
         raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
     with clock("prepare"):
@@ -82,20 +83,20 @@ def prune(
         found = _measured(subject, channel_map, criterion, reading, progress)
     with clock("choose"):
         scoring = score_groups(subject.model, channel_map, criterion, found, config.seed)
-        removed = choose(channel_map, scoring.scores, subject.costs, config, step)
+        choice = choose(channel_map, scoring.scores, subject.costs, config, steps)
         weights = subject.model.graph.initializers
-        plan = make_plan(channel_map, weights, removed, subject.facts.sha256)
+        plan = make_plan(channel_map, weights, choice.removed, subject.facts.sha256)
     job = Job(
         subject=subject,
         channel_map=channel_map,
         plan=plan,
-        removed=removed,
-        step=step,
+        removed=choice.removed,
+        step=choice.step,
         reading=reading,
         settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
         scores=scoring.scores,
         measurements=found,
-        warnings=scoring.warnings,
+        warnings=scoring.warnings + _alignment_warnings(choice, steps),
     )
     return execute(job, clock, progress)
 
@@ -166,7 +167,7 @@ def inspect(
         schema=SCHEMA,
         model=subject.facts,
         cost=side(subject.costs.now(), subject.bytes),
-        groups=group_rows(subject.channel_map, whole, step_of("auto"), None, found),
+        groups=group_rows(subject.channel_map, whole, steps_of("auto")[0], None, found),
         frozen=frozen_rows(subject.channel_map),
         barriers=barrier_rows(subject.channel_map),
         warnings=uncounted_warnings(subject.costs),
@@ -238,6 +239,16 @@ def _measured(
         batch_size=reading.batch_size,
         threads=reading.threads,
         progress=progress,
+    )
+
+
+def _alignment_warnings(choice: Choice, steps: Sequence[int]) -> tuple[str, ...]:
+    """Returns a warning where the preferred step had to give way to the budget."""
+    if choice.step == steps[0]:
+        return ()
+    return (
+        f"the budget cannot be met in steps of {steps[0]} channels, which this runtime is fast at; "
+        f"cut in steps of {choice.step}, so that some of the MACs saved save no time",
     )
 
 

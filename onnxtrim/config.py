@@ -93,7 +93,7 @@ class PruneConfig:
     ratio: float | None = None
     macs: float | str | None = None
     params: float | str | None = None
-    criterion: CriterionName = "apoz"
+    criterion: CriterionName = "mean"
     scope: Scope = "global"
     normalize: Normalization = "layer-mean"
     align: str | int = "auto"

@@ -1,13 +1,14 @@
 """What to remove: cost, budgets, alignment, the choice (-> `PrunePlan`)."""
 
-from onnxtrim.selection.align import step_of
+from onnxtrim.selection.align import steps_of
 from onnxtrim.selection.budget import Budget
-from onnxtrim.selection.choose import choose
+from onnxtrim.selection.choose import Choice, choose
 from onnxtrim.selection.cost import Cost, CostModel
 from onnxtrim.selection.plan import PlannedGroup, PrunePlan, make_plan, removed_units
 
 __all__ = [
     "Budget",
+    "Choice",
     "Cost",
     "CostModel",
     "PlannedGroup",
@@ -15,5 +16,5 @@ __all__ = [
     "choose",
     "make_plan",
     "removed_units",
-    "step_of",
+    "steps_of",
 ]

@@ -19,24 +19,28 @@ from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Runner
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["aligned_width", "block_of_runtime", "group_step", "step_of"]
+__all__ = ["aligned_width", "block_of_runtime", "group_step", "steps_of"]
 
 _SMALLEST = 4
 _KERNEL_RANK = 4
 
 
-def step_of(align: str | int) -> int:
-    """Returns the step in channels that `--align` asks for; 1 for none.
+def steps_of(align: str | int) -> tuple[int, ...]:
+    """Returns the steps in channels that `--align` allows, the preferred one first; 1 for none.
+
+    `auto` is the block of the runtime; only where no budget can be met so, multiples of 4, which
+    the runtime's fast layout still takes.
 
     Raises:
         UsageError: it is neither `auto`, `none` nor a positive figure.
     """
     if align == "auto":
-        return block_of_runtime()
+        block = block_of_runtime()
+        return (block,) if block == _SMALLEST else (block, _SMALLEST)
     if align == "none":
-        return 1
+        return (1,)
     if str(align).isdecimal() and int(align) > 0:
-        return int(align)
+        return (int(align),)
     raise UsageError(f"--align {align}: give auto, none, or a step in channels such as 8")
 
 
@@ -72,8 +76,9 @@ def group_step(group: ChannelGroup, step: int) -> int:
 def aligned_width(kept: int, width: int, step: int) -> int:
     """Returns the smallest width from `kept` up to `width` that wastes no computation.
 
-    Multiples of `step`; below one step multiples of 4, where `step` is one; or all of `width`.
+    Multiples of `step`, or all of `width`. A group narrower than a step never fills one, so that
+    multiples of 4 are all it can keep to.
     """
-    if step > _SMALLEST and step % _SMALLEST == 0 and kept < step:
-        step = _SMALLEST
+    if width < step:
+        step = math.gcd(step, _SMALLEST)
     return min(-(-kept // step) * step, width)

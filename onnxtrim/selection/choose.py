@@ -7,7 +7,7 @@ groups then get steps back, the highest scores first, while the budget still hol
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from onnxtrim.selection.budget import Budget
 from onnxtrim.selection.cost import CostModel
 from onnxtrim.selection.normalize_scores import removal_keys
 
-__all__ = ["choose"]
+__all__ = ["Choice", "choose"]
 
 Scores = npt.NDArray[np.float64]
 
@@ -43,30 +43,44 @@ class _Candidate:
         return aligned_width(max(width - wanted, self.floor), width, self.step)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The units to remove, sorted, and the alignment step in channels that they were chosen in."""
+
+    removed: Ids
+    step: int
+
+
 def choose(
     channel_map: ChannelMap,
     scores: Mapping[str, Scores],
     costs: CostModel,
     config: PruneConfig,
-    step: int,
-) -> Ids:
-    """Returns the units to remove, sorted.
+    steps: Sequence[int],
+) -> Choice:
+    """Returns the units to remove, in the first of `steps` in which the budget can be met.
 
     Args:
         channel_map: the groups; those with a reason are left alone.
         scores: higher = keep, one figure a unit, by group name.
         costs: the cost model of the original.
         config: budgets, scope, floors and caps.
-        step: the alignment step in channels, 1 for none.
+        steps: alignment steps in channels, the preferred one first; 1 for none.
 
     Raises:
         BudgetError: even the thinnest plan does not meet the budget.
     """
-    candidates = [_candidate(g, scores[g.name], config, step) for g in channel_map.groups]
     budget = Budget.of(config, costs.now())
-    levels = _Levels(channel_map, candidates, costs, budget)
-    if not levels.met(levels.widths(levels.last)):
-        raise BudgetError(_shortfall(levels, budget, channel_map))
+    for step in steps:
+        candidates = [_candidate(g, scores[g.name], config, step) for g in channel_map.groups]
+        levels = _Levels(channel_map, candidates, costs, budget)
+        if levels.met(levels.widths(levels.last)):
+            return Choice(_chosen(levels, config), step)
+    raise BudgetError(_shortfall(levels, budget, channel_map))
+
+
+def _chosen(levels: "_Levels", config: PruneConfig) -> Ids:
+    """Returns the units that go at the first level that meets the budget, less what it spares."""
     level = max(levels.of_ratio(config), levels.smallest())
     widths = levels.widths(level)
     if config.ratio is None and config.scope == "global":
