@@ -109,6 +109,11 @@ class PruneConfig:
             raise UsageError(f"--ratio {self.ratio}: is the fraction removed, from 0 to below 1")
         if self.ratio is None and self.macs is None and self.params is None:
             raise UsageError("no budget: give --macs, --params or --ratio, such as --macs 0.5")
+        if self.ratio is not None and self.ratio > self.max_layer_ratio:
+            raise UsageError(
+                f"--ratio {self.ratio} contradicts --max-layer-ratio {self.max_layer_ratio}, the "
+                "most that may go of any group; lower one or raise the other"
+            )
         if self.min_channels < 1:
             raise UsageError(f"--min-channels {self.min_channels}: at least 1 must stay")
         if not 0 <= self.max_layer_ratio <= 1:

@@ -73,19 +73,13 @@ def choose(
     budget = Budget.of(config, costs.now())
     for step in steps:
         candidates = [_candidate(g, scores[g.name], config, step) for g in channel_map.groups]
-        levels = _Levels(channel_map, candidates, costs, budget)
+        levels = _Levels(channel_map, candidates, costs, budget, _share(candidates, config))
         if levels.met(levels.widths(levels.last)):
-            return Choice(_chosen(levels, config), step)
+            widths = levels.widths(levels.smallest())
+            if config.scope == "global":
+                widths = levels.given_back(widths)
+            return Choice(levels.removed(widths), step)
     raise BudgetError(_shortfall(levels, budget, channel_map))
-
-
-def _chosen(levels: "_Levels", config: PruneConfig) -> Ids:
-    """Returns the units that go at the first level that meets the budget, less what it spares."""
-    level = max(levels.of_ratio(config), levels.smallest())
-    widths = levels.widths(level)
-    if config.ratio is None and config.scope == "global":
-        widths = levels.given_back(widths)
-    return levels.removed(widths)
 
 
 def _candidate(group: ChannelGroup, scores: Scores, config: PruneConfig, step: int) -> _Candidate:
@@ -102,6 +96,19 @@ def _candidate(group: ChannelGroup, scores: Scores, config: PruneConfig, step: i
     )
 
 
+def _share(candidates: list[_Candidate], config: PruneConfig) -> int:
+    """Returns how many units `--ratio` wants gone.
+
+    Globally that is its share of all units, whichever groups they come from. Layer by layer it is
+    what is left of its share of each group once alignment has kept the channels that are free.
+    """
+    ratio = config.ratio or 0.0
+    if config.scope == "global":
+        return math.floor(ratio * sum(c.group.width for c in candidates) + 1e-9)
+    wanted = [math.floor(ratio * c.group.width + 1e-9) for c in candidates]
+    return sum(c.group.width - c.width_after(n) for c, n in zip(candidates, wanted, strict=True))
+
+
 class _Levels:
     """The ladder of ever thinner plans."""
 
@@ -111,15 +118,15 @@ class _Levels:
         candidates: list[_Candidate],
         costs: CostModel,
         budget: Budget,
+        share: int,
     ) -> None:
         """Puts all units in one order; ties between groups fall by the groups' order."""
         self._map, self._candidates = channel_map, candidates
-        self.costs, self._budget = costs, budget
+        self.costs, self._budget, self.share = costs, budget, share
         keys = np.concatenate([c.keys for c in candidates] or [np.zeros(0)])
         owner = [np.full(c.group.width, i) for i, c in enumerate(candidates)]
         owners = np.concatenate(owner or [np.zeros(0, dtype=np.int64)])
         self._owners = owners[np.argsort(keys, kind="stable")]
-        self._keys = np.sort(keys)
         self.last = len(keys)
 
     def widths(self, level: int) -> list[int]:
@@ -135,16 +142,11 @@ class _Levels:
         return np.sort(np.concatenate(parts or [np.zeros(0, dtype=np.int64)]))
 
     def met(self, widths: list[int]) -> bool:
-        """Returns whether groups of `widths` keep within the budget."""
-        return self._budget.met_by(self.costs.after(self._map.without(self.removed(widths))))
-
-    def of_ratio(self, config: PruneConfig) -> int:
-        """Returns the level at which `--ratio` of the units are gone (of each group, by layer)."""
-        if config.ratio is None:
-            return 0
-        if config.scope == "layer":
-            return int(np.searchsorted(self._keys, config.ratio + 1e-9, side="right"))
-        return math.floor(config.ratio * self.last + 1e-9)
+        """Returns whether groups of `widths` keep within the budget and enough units are gone."""
+        removed = self.removed(widths)
+        if len(removed) < self.share:
+            return False
+        return self._budget.met_by(self.costs.after(self._map.without(removed)))
 
     def smallest(self) -> int:
         """Returns the first level that meets the budget; the last one is known to."""
@@ -183,7 +185,8 @@ class _Levels:
 def _shortfall(levels: _Levels, budget: Budget, channel_map: ChannelMap) -> str:
     """Returns the sentence for a budget out of reach: what was asked, what can be had."""
     now = levels.costs.now()
-    best = levels.costs.after(channel_map.without(levels.removed(levels.widths(levels.last))))
+    removed = levels.removed(levels.widths(levels.last))
+    best = levels.costs.after(channel_map.without(removed))
     asked = [
         f"{name} {limit:,} asked, {least:,} ({least / whole:.0%} of the original) reachable"
         for name, limit, least, whole in (
@@ -192,6 +195,8 @@ def _shortfall(levels: _Levels, budget: Budget, channel_map: ChannelMap) -> str:
         )
         if limit is not None and least > limit
     ]
+    if len(removed) < levels.share:
+        asked.append(f"{levels.share} of {levels.last} channels to go, {len(removed)} can")
     frozen = sum(group.width for group in channel_map.frozen_groups)
     return (
         f"the budget cannot be met: {'; '.join(asked)}; raise --max-layer-ratio, lower "
