@@ -257,7 +257,7 @@ def _require_groups(channel_map: ChannelMap) -> None:
     if channel_map.groups:
         return
     reasons = [group.reason for group in channel_map.frozen_groups if group.reason is not None]
-    reasons += channel_map.barriers
+    reasons = sorted([*reasons, *channel_map.barriers], key=lambda reason: reason.rank)
     why = f"{reasons[0]}, ..." if reasons else "no weight makes channels"
     raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
 

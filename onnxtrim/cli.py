@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from onnxtrim.config import DataConfig, PruneConfig
-from onnxtrim.errors import OnnxtrimError, OutputError, UsageError, VerificationError
+from onnxtrim.errors import LoadError, OnnxtrimError, OutputError, UsageError, VerificationError
 
 if TYPE_CHECKING:
     from onnxtrim.api import PruneResult
@@ -94,7 +94,8 @@ def prune(
         speech: How to say it.
     """
     speech = speech or Speech()
-    target = _target(model, output, report, plan)
+    _check_reports(report)
+    target = _target(model, output, [*report, *([plan] if plan else [])], [data])
     from onnxtrim import api
 
     with _progress(speech) as progress, _reproducer(target):
@@ -126,7 +127,8 @@ def apply(
         speech: How to say it.
     """
     speech = speech or Speech()
-    target = _target(model, output, report, None)
+    _check_reports(report)
+    target = _target(model, output, report, [plan, data])
     from onnxtrim import api
 
     with _progress(speech) as progress, _reproducer(target):
@@ -155,6 +157,7 @@ def inspect(
     """
     speech = speech or Speech()
     _check_reports(report)
+    _check_outputs(report, [model, data])
     from onnxtrim import api
 
     with _progress(speech) as progress:
@@ -185,6 +188,7 @@ def compare(
     """
     speech = speech or Speech()
     _check_reports(report)
+    _check_outputs(report, [before, after, data])
     from onnxtrim import api
 
     with _progress(speech) as progress:
@@ -224,26 +228,37 @@ def _one_line(error: CycloptsError) -> str:
     return " ".join(str(error).split())
 
 
-def _target(model: Path, output: Path | None, reports: Sequence[Path], plan: Path | None) -> Path:
+def _target(
+    model: Path,
+    output: Path | None,
+    others: Sequence[Path],
+    inputs: Sequence[Path | None],
+) -> Path:
     """Returns where the model goes, after a look at every path that will be written.
 
     Raises:
-        OutputError: one cannot be written, or two are the same.
-        UsageError: a report has a suffix that no format has.
+        LoadError: the model is a folder.
+        OutputError: an output cannot be written, is an input, or has the path of another one.
     """
+    if model.is_dir():
+        raise LoadError(f"{model}: is a folder; name the .onnx file in it")
     target = output or model.with_name(f"{model.stem}-trimmed.onnx")
-    if target.resolve() == model.resolve():
-        raise OutputError(f"{target}: is the model itself; give the output another name")
-    paths = [target, *reports, *([plan] if plan else [])]
+    paths = [target, *others]
     if len({path.resolve() for path in paths}) < len(paths):
         raise OutputError("two outputs have the same path; give each a name of its own")
-    _check_reports(reports)
-    if model.is_file():  # a missing model is the more useful thing to say
-        from onnxtrim.graph.save import check_writable
-
-        for path in paths:
-            check_writable(path)
+    _check_outputs(paths, [model, *inputs])
     return target
+
+
+def _check_outputs(outputs: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Raises OutputError where an output is an input, or cannot be written."""
+    from onnxtrim.graph.save import check_writable, refuse_overwriting
+
+    given = [path for path in inputs if path is not None]
+    refuse_overwriting(outputs, given)
+    if all(path.exists() for path in given):  # a missing input is the more useful thing to say
+        for path in outputs:
+            check_writable(path)
 
 
 def _check_reports(reports: Sequence[Path]) -> None:
@@ -261,8 +276,9 @@ def _write(
     speech: Speech,
 ) -> None:
     """Writes the model, the plan and the reports, then says what there is to say."""
-    from onnxtrim.graph.save import atomic_write
+    from onnxtrim.graph.save import atomic_write, refuse_overwriting
 
+    refuse_overwriting([*reports, *([plan] if plan else [])], result.sources)
     result.save(target)
     if plan is not None:
         atomic_write(plan, result.plan.to_json())

@@ -1,7 +1,9 @@
 """The options, as frozen and validated data: one field = one flag = one TOML key."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import Literal, TypedDict, get_args
 
 from onnxtrim.errors import UsageError
 
@@ -23,7 +25,6 @@ Layout = Literal["auto", "nchw", "nhwc"]
 Color = Literal["auto", "rgb", "bgr", "gray"]
 Scope = Literal["global", "layer"]
 Normalization = Literal["layer-mean", "max", "none"]
-_Config = TypeVar("_Config", "PruneConfig", "DataConfig")
 CriterionName = Literal["apoz", "mean", "l1", "l2", "random"]
 
 
@@ -57,6 +58,15 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
+        _check_choice("--layout", self.layout, get_args(Layout))
+        _check_choice("--color", self.color, get_args(Color))
+        for option, figures in (
+            ("--scale", (self.scale,)),
+            ("--mean", self.mean),
+            ("--std", self.std),
+        ):
+            if not all(math.isfinite(figure) for figure in figures):
+                raise UsageError(f"{option} {figures}: figures must be finite")
         if self.image_size is not None and min(self.image_size) < 1:
             raise UsageError(f"--image-size {self.image_size}: height and width start at 1")
         if not self.mean or not self.std:
@@ -105,6 +115,14 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
+        _check_choice("--criterion", self.criterion, get_args(CriterionName))
+        _check_choice("--scope", self.scope, get_args(Scope))
+        _check_choice("--normalize", self.normalize, get_args(Normalization))
+        for option, globs in (("--include", self.include), ("--exclude", self.exclude)):
+            if isinstance(globs, str):
+                raise UsageError(f"{option} {globs!r}: give a list of globs, such as [{globs!r}]")
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: 0 or more")
         if self.ratio is not None and not 0 <= self.ratio < 1:
             raise UsageError(f"--ratio {self.ratio}: is the fraction removed, from 0 to below 1")
         if self.ratio is None and self.macs is None and self.params is None:
@@ -157,10 +175,12 @@ def prune_configs(options: PruneOptions) -> tuple[PruneConfig, DataConfig]:
     Raises:
         UsageError: an option is unknown or out of range.
     """
-    known = {f.name for f in fields(PruneConfig)}
-    mine = {name: value for name, value in options.items() if name in known}
-    rest = {name: value for name, value in options.items() if name not in known}
-    return _built(PruneConfig, mine), _built(DataConfig, rest)
+    mine, rest = _names(PruneConfig), _names(DataConfig)
+    _check_known(options, mine | rest)
+    return (
+        PruneConfig(**{name: value for name, value in options.items() if name in mine}),
+        DataConfig(**{name: value for name, value in options.items() if name in rest}),
+    )
 
 
 def data_config(options: DataOptions) -> DataConfig:
@@ -169,13 +189,23 @@ def data_config(options: DataOptions) -> DataConfig:
     Raises:
         UsageError: an option is unknown or out of range.
     """
-    return _built(DataConfig, dict(options))
+    _check_known(options, _names(DataConfig))
+    return DataConfig(**options)
 
 
-def _built(kind: type[_Config], options: dict[str, Any]) -> _Config:
-    """Returns a configuration, after a look for options that do not exist."""
-    known = {f.name for f in fields(kind)}
+def _names(kind: type[PruneConfig] | type[DataConfig]) -> set[str]:
+    """Returns the names of the options of a configuration."""
+    return {field.name for field in fields(kind)}
+
+
+def _check_known(options: Mapping[str, object], known: set[str]) -> None:
+    """Raises UsageError for the first option that does not exist."""
     unknown = sorted(set(options) - known)
     if unknown:
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    return kind(**options)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises UsageError where `value` is none of `choices`."""
+    if value not in choices:
+        raise UsageError(f"{option} {value}: give one of {', '.join(choices)}")

@@ -21,8 +21,9 @@ from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.clock import Clock
 from onnxtrim.config import DataConfig
-from onnxtrim.errors import OnnxtrimError, VerificationError
+from onnxtrim.errors import ModelError, ShapeError, VerificationError
 from onnxtrim.graph import save
+from onnxtrim.graph.save import refuse_overwriting
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.report import (
     SCHEMA,
@@ -45,18 +46,27 @@ __all__ = ["Job", "PruneResult", "execute"]
 
 @dataclass(frozen=True, slots=True)
 class PruneResult:
-    """A thinner model, proven, with the plan that made it and the report about it."""
+    """A thinner model, proven.
+
+    Attributes:
+        model: the model.
+        plan: what was cut, to be replayed on another checkpoint.
+        report: what it costs, how good it is, and the proof.
+        sources: the files that the original was read from; they are never written over.
+    """
 
     model: ir.Model
     plan: PrunePlan
     report: Report
+    sources: tuple[Path, ...] = ()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Returns `path`, which now holds the model; it appears whole or not at all.
 
         Raises:
-            OutputError: it cannot be written there.
+            OutputError: it cannot be written there, or the model was read from there.
         """
+        refuse_overwriting((Path(path), Path(f"{path}.data")), self.sources)
         return save(self.model, path)
 
 
@@ -101,11 +111,17 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
         latency = paired_latency(
             subject.model, thinner, subject.single_input, threads=reading.threads
         )
-    return PruneResult(thinner, plan, _report(job, thinner, proof, metric, latency, clock))
+    report = _report(job, thinner, proof, metric, latency, clock)
+    return PruneResult(thinner, plan, report, subject.sources)
 
 
 def _proven(job: Job) -> tuple[ir.Model, Verification]:
-    """Returns the cut model and the proof of it."""
+    """Returns the cut model and the proof of it.
+
+    Raises:
+        VerificationError: it could not be proven; the error carries a reproducer.
+        ModelError: the runtime cannot run the model as it was.
+    """
     subject = job.subject
     try:
         thinner = cut(subject.model, job.channel_map, job.plan)
@@ -117,10 +133,14 @@ def _proven(job: Job) -> tuple[ir.Model, Verification]:
             subject.proof_inputs,
             subject.proof_samples,
         )
-    except OnnxtrimError as error:
+    except (ShapeError, VerificationError) as error:
         failure = VerificationError(str(error))
         failure.reproducer = FailedCut(subject.model, job.plan, subject.proof_inputs)
         raise failure from error
+    except ModelError as error:
+        if subject.data is not None:
+            raise
+        raise ModelError(f"{error}; the inputs were made up, give real ones by --data") from error
     return thinner, proof
 
 

@@ -21,6 +21,7 @@ from onnxtrim.calibration import (
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.config import DataConfig
 from onnxtrim.graph import ModelSource, load, model_digest, normalize
+from onnxtrim.graph.edit import initializers
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.report import ModelFacts
@@ -38,6 +39,7 @@ class Subject:
     """Everything the stages need to know of a model before they decide anything.
 
     Attributes:
+        sources: the files it was read from.
         facts: its name, digest, and the input sizes that costs are counted for.
         bytes: size of the file, external weights included.
         model: the normalised model.
@@ -50,6 +52,7 @@ class Subject:
         single_input: one sample (one batch where the model fixes it), for latency.
     """
 
+    sources: tuple[Path, ...]
     facts: ModelFacts
     bytes: int
     model: ir.Model
@@ -81,6 +84,7 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
         single, _ = first_batch(dataset, specs, 1)
     sizes = {name: tuple(array.shape) for name, array in single.items()}
     return Subject(
+        sources=_sources(source, original),
         facts=ModelFacts(_name(source), model_digest(source), sizes),
         bytes=file_bytes(source, original),
         model=model,
@@ -96,17 +100,24 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
 
 def file_bytes(source: ModelSource, model: ir.Model) -> int:
     """Returns the bytes a model takes on disk, external weights included."""
-    external = {
-        str(v.const_value.path)
-        for v in model.graph.initializers.values()
-        if isinstance(v.const_value, ir.ExternalTensor)
-    }
-    beside = sum(os.path.getsize(path) for path in external)
+    beside = sum(path.stat().st_size for path in _external_files(model))
     if isinstance(source, str | os.PathLike):
-        return os.path.getsize(source) + beside
+        return Path(source).stat().st_size + beside
     if isinstance(source, bytes):
         return len(source)
     return int(ir.to_proto(model).ByteSize()) + beside
+
+
+def _sources(source: ModelSource, model: ir.Model) -> tuple[Path, ...]:
+    """Returns the files that a model was read from, those of its weights included."""
+    own = [Path(source)] if isinstance(source, str | os.PathLike) else []
+    return *own, *_external_files(model)
+
+
+def _external_files(model: ir.Model) -> list[Path]:
+    """Returns the files that hold external weights of a model."""
+    tensors = (value.const_value for value in initializers(model))
+    return sorted({Path(t.path) for t in tensors if isinstance(t, ir.ExternalTensor)})
 
 
 def _name(source: ModelSource) -> str:

@@ -61,7 +61,8 @@ def evaluate_pair(
     tally = _Tally()
     done = 0
     for batch in padded_batches(data, input_specs(before), batch_size):
-        old, new = (_real(runner(batch.inputs), batch.count) for runner in runners)
+        length = max((len(a) for a in batch.inputs.values() if a.ndim), default=batch.count)
+        old, new = (_real(runner(batch.inputs), batch.count, length) for runner in runners)
         tally.add(old, new, batch.labels)
         done += batch.count
         if progress is not None:
@@ -69,9 +70,9 @@ def evaluate_pair(
     return tally.evaluation()
 
 
-def _real(outputs: Arrays, count: int) -> Arrays:
-    """Returns outputs without the samples that only filled up the batch."""
-    return {k: a[:count] if a.ndim and len(a) > count else a for k, a in outputs.items()}
+def _real(outputs: Arrays, count: int, length: int) -> Arrays:
+    """Returns outputs without the samples that only filled a batch of `length` up."""
+    return {k: a[:count] if a.ndim and len(a) == length else a for k, a in outputs.items()}
 
 
 def _class_scores(outputs: Arrays) -> npt.NDArray[Any] | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 __all__ = ["Measurements", "Statistic"]
 
 Statistic = Literal["zeros", "mean"]
-"""`zeros` is the share of elements that are exactly 0, in [0, 1]; `mean` is their mean."""
+"""`zeros` is the share of elements that are 0 (below 1e-38 in size), `mean` is their mean."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ Every statistic is a mean over samples and positions of some function of the ten
     mean    x
     zeros   1 - [x != 0]
 
-[x != 0] is one HardSigmoid of |x| with a slope so steep that it only yields 0 and 1. Feature maps
+[x != 0] is one HardSigmoid of |x| with a slope so steep that it yields 1 from 1e-38 on; smaller
+numbers, which float32 has only in part, count as zeros. Feature maps
 (N, C, H, W) are averaged by GlobalAveragePool, which stays in the runtime's fast layout.
 """
 
@@ -94,7 +95,10 @@ class _Builder:
             value = self.node("Cast", [value], ir.DataType.FLOAT, to=int(ir.DataType.FLOAT))
         if statistic == "zeros":
             magnitude = value if tap.zeroes else self.node("Abs", [value])
-            value = self.node("HardSigmoid", [magnitude], alpha=_STEEP, beta=0.0)
+            if value.dtype == ir.DataType.DOUBLE:  # for which the runtime has no HardSigmoid
+                value = self.node("Sign", [magnitude])
+            else:
+                value = self.node("HardSigmoid", [magnitude], alpha=_STEEP, beta=0.0)
         return self.output(self._channel_mean(value, tap.axis, rank))
 
     def _channel_mean(self, value: ir.Value, axis: int, rank: int) -> ir.Value:

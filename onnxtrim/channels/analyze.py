@@ -35,7 +35,15 @@ def analyze(model: ir.Model, rules: tuple[OpRule, ...] = RULES) -> ChannelMap:
         rule = rule_of(model, node, rules)
         if _relate(node, rule, opset_of(model, node), relations) and rule is not None:
             described.append((node, rule))
-    return _solve(relations, described)
+    return _solve(relations, described, _depths(model.graph))
+
+
+def _depths(graph: ir.Graph) -> dict[ir.Node, int]:
+    """Returns the length of the longest path from an input to each node."""
+    depth: dict[ir.Node, int] = {}
+    for node in graph:
+        depth[node] = 1 + max((depth.get(p, 0) for p in node.predecessors()), default=0)
+    return depth
 
 
 def _relate(node: ir.Node, rule: OpRule | None, version: int, relations: Relations) -> bool:
@@ -53,6 +61,7 @@ def _relate(node: ir.Node, rule: OpRule | None, version: int, relations: Relatio
         return False
     try:
         rule.relate(node, relations)
+        relations.end(node)
     except Exception as error:  # a faulty rule must cost its node, not the run
         shapes = ", ".join(f"{v.name}: {v.shape}" for v in node.inputs if v is not None)
         sentence = f"the rule for {operator} failed on ({shapes}): {error}"
@@ -89,7 +98,9 @@ def _graphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attr.as_graphs()
 
 
-def _solve(relations: Relations, described: list[Described]) -> ChannelMap:
+def _solve(
+    relations: Relations, described: list[Described], depths: dict[ir.Node, int]
+) -> ChannelMap:
     """Returns the map: components of the equations, their refusals, and the groups they form."""
     roots = components(relations.count, *relations.edges())
     names, unit_of = np.unique(roots, return_inverse=True)
@@ -99,7 +110,7 @@ def _solve(relations: Relations, described: list[Described]) -> ChannelMap:
         if not isinstance(ids, Fixed) and ids.size > 0
     }
     reasons = _reasons(relations, unit_of, len(names))
-    groups = group_units(axes, len(names), reasons, described)
+    groups = group_units(axes, len(names), reasons, described, depths)
     return ChannelMap(
         axes=axes,
         unit_count=len(names),

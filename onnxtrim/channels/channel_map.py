@@ -74,6 +74,16 @@ class ChannelGroup:
         """Returns the names of the tensors that the units live on, sorted."""
         return tuple(sorted({tensor for tensor, _ in self.axes}))
 
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Returns the names by which users mean this group: nodes and tensors that make it.
+
+        The weights that read it belong to the groups that they write.
+        """
+        foreign = {use.tensor for use in self.readers} - {use.tensor for use in self.writers}
+        tensors = (name for name in self.tensors if name not in foreign)
+        return self.name, *(use.node for use in self.writers), *tensors
+
     def positions(self, axes: Mapping[tuple[str, int], Ids], tensor: str, axis: int) -> Ids:
         """Returns where each unit lies on an axis, shape (units, positions a unit)."""
         units = axes[tensor, axis]
@@ -127,7 +137,7 @@ class ChannelMap:
         """Returns the map with groups frozen that no `include` or some `exclude` glob matches."""
         free, held = [], list(self.frozen_groups)
         for group in self.groups:
-            names = (group.name, *(use.node for use in group.writers), *group.tensors)
+            names = group.own_names
             left_out = bool(include) and not _matches(names, include)
             if left_out or _matches(names, exclude):
                 option = "--include" if left_out else "--exclude"

@@ -30,12 +30,12 @@ def group_units(
     count: int,
     reasons: list[Reason | None],
     described: list[Described],
+    depth: Mapping[ir.Node, int],
 ) -> list[ChannelGroup]:
     """Returns the groups of all units that some weight writes, from input to output.
 
     Names and order depend on the graph and on its names, never on the order of its nodes.
     """
-    depth = _depths(described)
     uses = _Uses(axes, sorted(described, key=lambda d: (depth[d[0]], node_label(d[0]))))
     kinds = sorted({reason for reason in reasons if reason is not None}, key=lambda r: r.rank)
     number: dict[Reason | None, int] = {reason: i + 1 for i, reason in enumerate(kinds)}
@@ -62,14 +62,6 @@ def _refined(classes: Ids, axes: Mapping[_Key, Ids]) -> list[Ids]:
     order = np.argsort(classes, kind="stable")
     borders = np.flatnonzero(np.diff(classes[order])) + 1
     return np.split(order, borders) if len(order) else []
-
-
-def _depths(described: list[Described]) -> dict[ir.Node, int]:
-    """Returns the length of the longest path from an input to each node."""
-    depth: dict[ir.Node, int] = {}
-    for node, _ in described:
-        depth[node] = 1 + max((depth.get(p, 0) for p in node.predecessors()), default=0)
-    return depth
 
 
 class _Uses:

@@ -53,6 +53,8 @@ class Relations:
         self._right: list[Ids] = []
         self._frozen: list[tuple[Ids, Reason]] = []
         self._sealed: dict[str, Reason] = {}
+        self._passed_over: dict[tuple[str, int], Reason] = {}
+        self._touched: set[tuple[str, int]] = set()
         self._node: ir.Node | None = None
 
     # -- the six verbs ----------------------------------------------------------------------
@@ -70,6 +72,7 @@ class Relations:
             return Fixed(self.reason(Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown"))
         axis %= max(len(sizes), 1)
         key = value.name, axis
+        self._touched.add(key)
         if key not in self.axes:
             self.axes[key] = self._fresh(value, axis, sizes)
         return self.axes[key]
@@ -124,6 +127,20 @@ class Relations:
     def begin(self, node: ir.Node) -> None:
         """Makes `node` the current one: reasons name it."""
         self._node = node
+        self._touched.clear()
+
+    def end(self, node: ir.Node) -> None:
+        """Freezes every axis of the operands that the rule did not speak of.
+
+        What a rule does not mention it takes for positions: a convolution its spatial axes. Should
+        channels lie there, they cannot go.
+        """
+        for value in node.inputs:
+            for axis in range(len(dims(value) or ()) if value is not None else 0):
+                key = str(value.name if value is not None else ""), axis
+                if key not in self._touched:
+                    sentence = f"axis {axis} of {key[0]} is read as positions, not channels"
+                    self._passed_over.setdefault(key, self.reason(Code.POSITIONS, sentence))
 
     def reason(self, code: Code, sentence: str) -> Reason:
         """Returns a reason that names the current node."""
@@ -150,12 +167,12 @@ class Relations:
 
     def refusals(self) -> list[tuple[Ids, Reason]]:
         """Returns every frozen set of ids with its reason, those of sealed tensors included."""
-        sealed = [
-            (ids, self._sealed[name])
-            for (name, _), ids in self.axes.items()
-            if name in self._sealed and not isinstance(ids, Fixed)
-        ]
-        return self._frozen + sealed
+        found = list(self._frozen)
+        for (name, axis), ids in self.axes.items():
+            if not isinstance(ids, Fixed):
+                reasons = (self._sealed.get(name), self._passed_over.get((name, axis)))
+                found += [(ids, reason) for reason in reasons if reason is not None]
+        return found
 
     def _new(self, length: int) -> Ids:
         """Returns `length` ids that nobody has yet."""

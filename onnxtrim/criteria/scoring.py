@@ -48,7 +48,8 @@ def score_groups(
                 f"ranked by {stand_in.name} instead"
             )
         scores[group.name] = rule.score(view)
-        if rule is criterion and criterion.wants_zeroes and np.ptp(scores[group.name]) == 0:
+        alike = group.width > 1 and np.ptp(scores[group.name]) == 0
+        if rule is criterion and criterion.wants_zeroes and alike:
             warnings.append(
                 f"{group.name}: all units have the same {criterion.name}; their order is arbitrary"
             )

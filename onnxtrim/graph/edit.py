@@ -1,12 +1,20 @@
 """Small edits of a graph that several rooms make."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-__all__ = ["new_initializer", "replace_constant", "shape_of"]
+__all__ = [
+    "in_memory",
+    "initializers",
+    "new_initializer",
+    "replace_constant",
+    "shape_of",
+    "weight_bytes",
+]
 
 
 def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
@@ -28,6 +36,26 @@ def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.V
     )
     graph.register_initializer(value)
     return value
+
+
+def initializers(model: ir.Model) -> Iterator[ir.Value]:
+    """Yields the initializers of the main graph and of every graph inside it."""
+    for graph in model.graphs():
+        yield from graph.initializers.values()
+
+
+def in_memory(model: ir.Model) -> ir.Model:
+    """Returns a clone whose external tensors are in memory, so that it needs no file beside it."""
+    clone = model.clone()
+    for value in initializers(clone):
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = ir.Tensor(value.const_value.numpy(), name=value.name)
+    return clone
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Returns the bytes of all initializers; nothing is read."""
+    return sum(v.const_value.nbytes for v in initializers(model) if v.const_value is not None)
 
 
 def shape_of(tensor: ir.TensorProtocol) -> ir.Shape:

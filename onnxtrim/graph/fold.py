@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx_ir as ir
 
+from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Runner
 
 __all__ = ["constant_array", "fold_constants"]
@@ -23,7 +24,16 @@ _INTEGRAL = frozenset(
         ir.DataType.INT8,
     }
 )
-_RANDOM = frozenset({"RandomNormal", "RandomUniform", "Multinomial", "Bernoulli"})
+_RANDOM = frozenset(
+    {
+        "Bernoulli",
+        "Multinomial",
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+    }
+)
 
 
 def fold_constants(model: ir.Model) -> ir.Model:
@@ -38,7 +48,8 @@ def fold_constants(model: ir.Model) -> ir.Model:
         value
         for node in foldable
         for value in node.outputs
-        if value.dtype in _INTEGRAL
+        if isinstance(value.type, ir.TensorType)
+        and value.dtype in _INTEGRAL
         and any(user not in foldable for user, _ in value.uses())
         and not value.is_graph_output()
     ]
@@ -49,14 +60,7 @@ def fold_constants(model: ir.Model) -> ir.Model:
         array = results[value.name or ""]
         if array.size > _LARGEST:
             continue
-        constant = ir.Value(
-            name=f"{value.name}.folded",
-            shape=ir.Shape(array.shape),
-            type=value.type,
-            const_value=ir.Tensor(array, name=f"{value.name}.folded"),
-        )
-        graph.register_initializer(constant)
-        value.replace_all_uses_with(constant)
+        value.replace_all_uses_with(new_initializer(graph, f"{value.name}.folded", array))
     return model
 
 

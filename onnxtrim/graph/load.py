@@ -9,6 +9,8 @@ import onnx_ir as ir
 
 from onnxtrim.errors import LoadError
 from onnxtrim.graph import proto as edge
+from onnxtrim.graph.edit import initializers
+from onnxtrim.graph.validate import validate
 
 __all__ = ["ModelSource", "load", "model_digest"]
 
@@ -49,13 +51,15 @@ def model_digest(source: ModelSource) -> str:
 
 def _deserialize(proto: onnx.ModelProto, where: str, folder: Path) -> ir.Model:
     """Returns `proto` as `ir.Model`, with external tensors looked for in `folder`."""
+    validate(proto, where)
     try:
         model = ir.from_proto(proto)
     except Exception as error:  # malformed content surfaces as many types
         reason = " ".join(str(error).split())[:300]
         raise LoadError(f"{where}: not a valid ONNX model ({reason})") from error
-    ir.external_data.set_base_dir(model.graph, folder)
-    for value in model.graph.initializers.values():
+    for graph in model.graphs():
+        ir.external_data.set_base_dir(graph, folder)
+    for value in initializers(model):
         tensor = value.const_value
         if isinstance(tensor, ir.ExternalTensor):
             _check_external(tensor, where)

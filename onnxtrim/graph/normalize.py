@@ -125,7 +125,10 @@ def _make_pads_explicit(node: ir.Node) -> None:
     """
     mode = string_attr(node, "auto_pad", "NOTSET")
     kernel = _kernel(node)
-    if kernel is None or (mode == "NOTSET" and "auto_pad" not in node.attributes):
+    dilations = ints_attr(node, "dilations") or (1,) * len(kernel or ())
+    if kernel is None or "auto_pad" not in node.attributes:
+        return
+    if node.op_type != "Conv" and set(dilations) > {1}:  # the runtime reads those its own way
         return
     rank = len(kernel)
     begins, ends = [0] * rank, [0] * rank
@@ -135,7 +138,6 @@ def _make_pads_explicit(node: ir.Node) -> None:
     if mode.startswith("SAME"):
         sizes = (dims(node.inputs[0]) or (None,) * (rank + 2)) if node.inputs[0] else ()
         strides = ints_attr(node, "strides") or (1,) * rank
-        dilations = ints_attr(node, "dilations") or (1,) * rank
         for i, (n, k, s, d) in enumerate(zip(sizes[2:], kernel, strides, dilations, strict=True)):
             if n is None and s > 1:
                 return

@@ -25,7 +25,7 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
     """Returns the protobuf held in `data`; `where` names its origin in errors.
 
     Raises:
-        LoadError: `data` is not an ONNX model with a graph.
+        LoadError: `data` is no protobuf of a model.
     """
     proto = onnx.ModelProto()
     try:
@@ -34,8 +34,6 @@ def parse(data: bytes, where: str) -> onnx.ModelProto:
         raise LoadError(
             f"{where}: not an ONNX file, or a truncated one; export it again"
         ) from error
-    if not proto.HasField("graph") or not proto.graph.output:
-        raise LoadError(f"{where}: not an ONNX file (it holds no graph with outputs)")
     return proto
 
 

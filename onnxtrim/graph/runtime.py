@@ -12,8 +12,9 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from onnxtrim.errors import ModelError
+from onnxtrim.graph.edit import in_memory, weight_bytes
 
-__all__ = ["RUNTIME_VERSION", "Arrays", "Runner", "weight_bytes"]
+__all__ = ["RUNTIME_VERSION", "Arrays", "Runner"]
 
 RUNTIME_VERSION: str = ort.__version__
 
@@ -66,12 +67,6 @@ class Runner:
         return {name: np.asarray(a) for name, a in zip(self.output_names, outputs, strict=True)}
 
 
-def weight_bytes(model: ir.Model) -> int:
-    """Returns the bytes of all initializers of the main graph; nothing is read."""
-    values = model.graph.initializers.values()
-    return sum(v.const_value.nbytes for v in values if v.const_value is not None)
-
-
 def _session(model: ir.Model, options: ort.SessionOptions) -> Any:  # noqa: ANN401 - untyped library
     """Returns a session; models too large for one protobuf go through a temporary file."""
     with contextlib.ExitStack() as stack:
@@ -81,20 +76,11 @@ def _session(model: ir.Model, options: ort.SessionOptions) -> Any:  # noqa: ANN4
             source = str(Path(folder) / "model.onnx")
             ir.save(model, source, external_data="model.onnx.data")
         else:
-            source = ir.to_proto(_in_memory(model)).SerializeToString()
+            source = ir.to_proto(in_memory(model)).SerializeToString()
         try:
             return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises its own unrelated types
             raise ModelError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
-
-
-def _in_memory(model: ir.Model) -> ir.Model:
-    """Returns a clone whose external tensors are in memory: bytes have no folder beside them."""
-    clone = model.clone()
-    for value in clone.graph.initializers.values():
-        if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = ir.Tensor(value.const_value.numpy(), name=value.name)
-    return clone
 
 
 def _reason(error: Exception) -> str:

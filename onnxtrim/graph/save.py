@@ -7,14 +7,15 @@ the weights file first, then the model that names it.
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import onnx_ir as ir
 
 from onnxtrim.errors import OutputError
+from onnxtrim.graph.edit import in_memory, weight_bytes
 
-__all__ = ["atomic_write", "check_writable", "save"]
+__all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save"]
 
 EXTERNAL_BYTES = 512 * 2**20
 """Weights above this lie beside the model: a protobuf holds at most 2 GB, and parses in full."""
@@ -27,11 +28,10 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
         OutputError: the folder is missing, is no folder, or cannot be written to.
     """
     target = Path(path)
-    weights = sum(v.const_value.nbytes for v in model.graph.initializers.values() if v.const_value)
-    external = f"{target.name}.data" if weights > EXTERNAL_BYTES else None
+    external = f"{target.name}.data" if weight_bytes(model) > EXTERNAL_BYTES else None
     with _staging(target) as folder:
         ir.save(
-            _without_external(model) if external is None else model,
+            in_memory(model) if external is None else model,
             folder / target.name,
             external_data=external,
         )
@@ -61,18 +61,31 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
         OutputError: `path` cannot be written.
     """
     target = Path(path)
-    with _staging(target):
-        return target
+    with _staging(target) as folder:
+        (folder / target.name).touch()
+    return target
+
+
+def refuse_overwriting(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises where an output would take the place of an input.
+
+    Raises:
+        OutputError: it would.
+    """
+    kept = {path.resolve() for path in inputs}
+    for output in outputs:
+        if output.resolve() in kept:
+            raise OutputError(f"{output}: is an input of this run; give the output another name")
 
 
 @contextlib.contextmanager
 def _staging(target: Path) -> Iterator[Path]:
     """Yields a temporary folder on the file system of `target`; it is gone afterwards."""
-    if target.is_dir():
-        raise OutputError(f"{target}: is a folder; give the output a file name")
-    if not target.parent.is_dir():
-        raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
     try:
+        if target.is_dir():
+            raise OutputError(f"{target}: is a folder; give the output a file name")
+        if not target.parent.is_dir():
+            raise OutputError(f"{target}: the folder {target.parent} does not exist; make it first")
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".onnxtrim-") as folder:
             yield Path(folder)
     except Exception as error:  # the graph library wraps what the system says in errors of its own
@@ -83,12 +96,3 @@ def _staging(target: Path) -> Iterator[Path]:
             raise
         reason = cause.strerror or cause
         raise OutputError(f"{target}: cannot be written ({reason}); choose another") from error
-
-
-def _without_external(model: ir.Model) -> ir.Model:
-    """Returns a clone whose external tensors are in memory, so that the file stands alone."""
-    clone = model.clone()
-    for value in clone.graph.initializers.values():
-        if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = ir.Tensor(value.const_value.numpy(), name=value.name)
-    return clone

@@ -31,7 +31,7 @@ def computed_shapes(graph: ir.Graph) -> dict[ir.Value, tuple[Element, ...]]:
     for node in graph:
         rule = _RULES.get(node.op_type) if node.domain == "" else None
         elements = rule(node, known) if rule is not None else None
-        if elements is not None and len(elements) <= _LONGEST:
+        if elements is not None and _is_vector(node.outputs[0]) and len(elements) <= _LONGEST:
             known[node.outputs[0]] = elements
     return known
 
@@ -40,6 +40,11 @@ def _is_short_vector(value: ir.Value) -> bool:
     """Returns whether a constant is a scalar or vector of few elements, from its shape alone."""
     tensor = value.const_value
     return tensor is not None and len(tensor.shape) < 2 and tensor.size <= _LONGEST
+
+
+def _is_vector(value: ir.Value) -> bool:
+    """Returns whether a tensor is known to be a scalar or a vector."""
+    return value.shape is not None and len(value.shape) < 2
 
 
 def _shape(node: ir.Node, known: _Known) -> _Elements | None:

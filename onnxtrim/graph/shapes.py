@@ -1,12 +1,13 @@
 """Strict shapes: the one place that runs shape inference.
 
 Stored interior shapes are dropped and inferred anew, so that nothing stale survives a cut. Only
-where inference knows nothing (operators of other domains) do the stored shapes stay.
+where inference knows nothing do the stored ones stay: those of operators of other domains, or
+behind sizes that are fed. A cut narrows them first (`surgery.cut`).
 """
 
 import onnx_ir as ir
 
-from onnxtrim.errors import ModelError, ShapeError
+from onnxtrim.errors import ModelError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.runtime import Arrays, Runner
 
@@ -29,10 +30,10 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     """Returns a clone of `model` in which every interior shape is inferred from the inputs.
 
     Raises:
-        ShapeError: shapes contradict each other, or a tensor that had a shape lost it.
+        ShapeError: shapes contradict each other.
     """
     clone = model.clone()
-    had_shape = {v.name for v in _interior(clone) if v.shape is not None}
+    stored = {v.name: v.shape for v in _interior(clone)}
     for value in _interior(clone):
         node = value.producer()
         if node is not None and node.domain in _STANDARD_DOMAINS:
@@ -40,13 +41,11 @@ def infer_shapes(model: ir.Model) -> ir.Model:
     types = edge.inferred_types(edge.skeleton(clone))
     for value in _interior(clone):
         found = types.get(value.name or "")
-        if found is None:
-            continue
-        value.type = found.type
-        value.shape = found.shape
-    lost = [v.name for v in _interior(clone) if v.shape is None and v.name in had_shape]
-    if lost:
-        raise ShapeError(f"the shape of tensor {lost[0]!r} can no longer be inferred")
+        if found is not None:
+            value.type = found.type
+            value.shape = found.shape
+        if value.shape is None:
+            value.shape = stored[value.name]
     return clone
 
 

@@ -1,7 +1,7 @@
 """A document as Markdown."""
 
 from onnxtrim.report.model import Comparison, Inspection, Report
-from onnxtrim.report.tables import Table, tables
+from onnxtrim.report.tables import Table, proof_samples, tables
 
 __all__ = ["to_markdown"]
 
@@ -17,15 +17,15 @@ def to_markdown(document: Report | Comparison | Inspection) -> str:
             "## Proof",
             "",
             f"Equal to the masked original within {proof.max_rel_error:.1e} of its range "
-            f"({proof.max_abs_error:.1e} absolute) on {proof.samples} samples.",
+            f"({proof.max_abs_error:.1e} absolute) on {proof_samples(proof.samples)}.",
             "",
             "## Environment",
             "",
             ", ".join(f"{name} {value}" for name, value in document.environment.items()),
             "",
         ]
-        if document.warnings:
-            lines += ["## Warnings", "", *(f"- {warning}" for warning in document.warnings), ""]
+    if not isinstance(document, Comparison) and document.warnings:
+        lines += ["## Warnings", "", *(f"- {warning}" for warning in document.warnings), ""]
     return "\n".join(lines)
 
 
@@ -39,4 +39,9 @@ def _title(document: Report | Comparison | Inspection) -> str:
 def _grid(table: Table) -> list[str]:
     """Returns the lines of a Markdown table."""
     rows = [table.head, tuple("---" for _ in table.head), *table.rows]
-    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+
+
+def _cell(text: str) -> str:
+    """Returns `text` as it can stand in a table: in one line, its pipes escaped."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from onnxtrim.calibration import Latency
 from onnxtrim.report.model import Comparison, Inspection, Report, Side
 
-__all__ = ["Table", "tables"]
+__all__ = ["Table", "figure", "proof_samples", "tables"]
 
 _PERCENT = ("accuracy", "agreement")
+_ROUNDS_UP = 0.9995
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -32,10 +33,15 @@ def tables(document: Report | Comparison | Inspection) -> list[Table]:
     return [table for table in found if table.rows]
 
 
+def proof_samples(samples: int) -> str:
+    """Returns what a proof ran on, as people read it."""
+    return f"{samples} samples" if samples else "made-up inputs"
+
+
 def figure(value: float) -> str:
     """Returns a count with three digits and its unit: 1.23 M."""
     for size, unit in _UNITS:
-        if value >= size:
+        if value >= size * _ROUNDS_UP:
             return f"{value / size:.3g}{unit}"
     return f"{value:g}"
 

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from onnxtrim.report.model import Comparison, Inspection, Report
-from onnxtrim.report.tables import figure, tables
+from onnxtrim.report.tables import figure, proof_samples, tables
 
 __all__ = ["show"]
 
@@ -33,9 +33,10 @@ def show(document: Report | Comparison | Inspection, console: Console) -> None:
         proof = document.verification
         console.print(
             f"proven: equal to the masked original within {proof.max_rel_error:.1e} of its range "
-            f"on {proof.samples} samples",
+            f"on {proof_samples(proof.samples)}",
             markup=False,
             highlight=False,
         )
+    if not isinstance(document, Comparison):
         for warning in document.warnings:
             console.print(f"warning: {warning}", markup=False, highlight=False)

@@ -75,12 +75,12 @@ class PrunePlan:
             return cls(
                 model_sha256=str(document.get("model_sha256", "")),
                 initializers={
-                    str(name): {int(axis): tuple(map(int, kept)) for axis, kept in axes.items()}
+                    str(name): {int(axis): _indices(kept) for axis, kept in axes.items()}
                     for name, axes in document["initializers"].items()
                 },
-                attributes=document.get("attributes", {}),
+                attributes={k: dict(v) for k, v in document.get("attributes", {}).items()},
                 groups=tuple(
-                    PlannedGroup(str(g["name"]), int(g["width"]), tuple(map(int, g["kept"])))
+                    PlannedGroup(str(g["name"]), int(g["width"]), _indices(g["kept"]))
                     for g in document.get("groups", [])
                 ),
             )
@@ -150,6 +150,17 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
                 f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least"
             )
     return np.flatnonzero(gone)
+
+
+def _indices(value: object) -> tuple[int, ...]:
+    """Returns a list of whole numbers from JSON.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, list) or not all(type(index) is int for index in value):
+        raise TypeError(f"{value!r} is no list of indices")
+    return tuple(value)
 
 
 def _entries(plan: PrunePlan) -> list[tuple[str, int, tuple[int, ...]]]:

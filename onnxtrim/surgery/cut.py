@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from onnxtrim.channels import ChannelMap
+from onnxtrim.channels import ChannelMap, Kept
 from onnxtrim.channels.ops import RULES, OpRule, rule_of
 from onnxtrim.channels.relations import Ids
 from onnxtrim.graph import infer_shapes
@@ -43,6 +43,8 @@ def cut(
         rule = rule_of(thinner, node, rules)
         if rule is not None:
             rule.rewrite(node, kept)
+        for value in node.outputs:
+            _narrow(value, kept)
     return infer_shapes(thinner)
 
 
@@ -65,6 +67,17 @@ def changes(before: ir.Model, after: ir.Model) -> dict[str, dict[str, Any]]:
         if changed:
             found[node_label(new)] = changed
     return found
+
+
+def _narrow(value: ir.Value, kept: Kept) -> None:
+    """Narrows the stored shape of a computed tensor, for where inference will not know better."""
+    if value.shape is None or value.is_graph_output():
+        return
+    sizes = [
+        kept.size(str(value.name), axis, size) if isinstance(size, int) else size
+        for axis, size in enumerate(value.shape)
+    ]
+    value.shape = ir.Shape(sizes)
 
 
 def _sliced(tensor: ir.TensorProtocol, axes: dict[int, Ids], name: str) -> ir.TensorProtocol:

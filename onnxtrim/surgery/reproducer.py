@@ -1,5 +1,6 @@
 """What it takes to see a failed verification again."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,5 +27,8 @@ class FailedCut:
         folder.mkdir(parents=True, exist_ok=True)
         save(self.model, folder / "model.onnx")
         (folder / "plan.json").write_text(self.plan.to_json(), encoding="utf-8")
-        np.savez(folder / "inputs.npz", allow_pickle=False, **self.inputs)
+        with zipfile.ZipFile(folder / "inputs.npz", "w") as archive:  # inputs may bear any name
+            for name, array in self.inputs.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
         return folder

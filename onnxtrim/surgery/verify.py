@@ -57,13 +57,14 @@ def verify(
     """Returns the measured errors of `after` against the masked `before` on real `inputs`.
 
     Raises:
+        ModelError: ONNX Runtime cannot run the model as it was.
         VerificationError: interfaces or outputs differ, the checker refuses the result, or ONNX
             Runtime cannot run it with its optimisations on.
     """
+    expected = Runner(masked(before, channel_map, removed), optimize=False)(inputs)
     _check_interface(before, after)
     try:
         edge.check(after)
-        expected = Runner(masked(before, channel_map, removed), optimize=False)(inputs)
         actual = Runner(after, optimize=False)(inputs)
         Runner(after)(inputs)
     except OnnxtrimError as error:

@@ -15,7 +15,7 @@ __all__ = ["BatchNormalization"]
 class BatchNormalization(OpRule):
     """`BatchNormalization`; its statistics outputs, where listed, are per channel too."""
 
-    ops = (OpId("BatchNormalization"),)
+    ops = (OpId("BatchNormalization", since=7),)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Ties the four vectors to the channels, which pass through."""

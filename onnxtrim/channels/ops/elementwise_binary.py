@@ -2,6 +2,7 @@
 
     a (..., C, ...), b (..., C or 1, ...), ...  ->  y (..., C, ...)
 
+Before opset 7 operands were aligned by attributes; those versions are not described.
 A residual Add is the same rule as a bias of shape (C, 1, 1): positions that meet go together.
 """
 
@@ -19,7 +20,7 @@ _OPERATORS = ("Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Sub", "Sum")
 class ElementwiseBinary(OpRule):
     """Arithmetic on tensors that broadcast to one shape."""
 
-    ops = tuple(OpId(op) for op in _OPERATORS)
+    ops = tuple(OpId(op, since=7) for op in _OPERATORS)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Ties the operands to each other wherever their positions meet."""

@@ -26,7 +26,7 @@ __all__ = ["Gemm"]
 class Gemm(OpRule):
     """`Gemm` by a constant right-hand side."""
 
-    ops = (OpId("Gemm"),)
+    ops = (OpId("Gemm", since=7),)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Binds the outputs to the weight's M axis and the inputs to its K axis."""

@@ -21,6 +21,8 @@ __all__ = [
     "sizes_of",
 ]
 
+_STEPS_TO_A_WEIGHT = 8
+
 
 def name(value: ir.Value | None) -> str:
     """Returns the name of a tensor; the empty string for an operand left out."""
@@ -45,11 +47,21 @@ def sizes_of(value: ir.Value | None) -> Shape:
 
 
 def is_constant(value: ir.Value) -> bool:
-    """Returns whether a tensor is an initializer or computed from initializers alone."""
+    """Returns whether a tensor is an initializer or computed from initializers in a few steps.
+
+    Weights are transposed, reshaped or dequantised, no more; the limit keeps the question cheap.
+    """
+    return _is_constant(value, _STEPS_TO_A_WEIGHT)
+
+
+def _is_constant(value: ir.Value, steps: int) -> bool:
+    """Returns whether initializers are reached in at most `steps` nodes, and nothing else is."""
     if value.is_initializer():
         return True
     node = value.producer()
-    return node is not None and all(v is None or is_constant(v) for v in node.inputs)
+    if node is None or steps == 0:
+        return False
+    return all(v is None or _is_constant(v, steps - 1) for v in node.inputs)
 
 
 def blocked_channels(node: ir.Node) -> tuple[tuple[str, int], ...]:

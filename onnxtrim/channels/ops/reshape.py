@@ -28,7 +28,7 @@ _OPEN = 2_147_483_647
 class Reshape(OpRule):
     """`Reshape` by a constant target."""
 
-    ops = (OpId("Reshape"),)
+    ops = (OpId("Reshape", since=5),)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Binds each result axis to the source axes that it is made of."""
