@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Literal, TypedDict, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from onnxtrim.errors import UsageError
 
@@ -177,9 +177,10 @@ def prune_configs(options: PruneOptions) -> tuple[PruneConfig, DataConfig]:
     """
     mine, rest = _names(PruneConfig), _names(DataConfig)
     _check_known(options, mine | rest)
+    given: dict[str, Any] = dict(options)
     return (
-        PruneConfig(**{name: value for name, value in options.items() if name in mine}),
-        DataConfig(**{name: value for name, value in options.items() if name in rest}),
+        PruneConfig(**{name: value for name, value in given.items() if name in mine}),
+        DataConfig(**{name: value for name, value in given.items() if name in rest}),
     )
 
 

@@ -191,6 +191,8 @@ class MatMulReadsBackwards(MatMul):
 
 class MatMulForgetsItsRows(MatMul):
     def relate(self, node: ir.Node, rel: Relations) -> None:
+        rel.axis(node.inputs[0], 1)
+        rel.axis(node.inputs[1], 0)
         rel.bind(node.outputs[0], 1, rel.axis(node.inputs[1], 1))
 
 

@@ -128,7 +128,9 @@ def _make_pads_explicit(node: ir.Node) -> None:
     dilations = ints_attr(node, "dilations") or (1,) * len(kernel or ())
     if kernel is None or "auto_pad" not in node.attributes:
         return
-    if node.op_type != "Conv" and set(dilations) > {1}:  # the runtime reads those its own way
+    if node.op_type != "Conv" and any(
+        d != 1 for d in dilations
+    ):  # the runtime reads those its own way
         return
     rank = len(kernel)
     begins, ends = [0] * rank, [0] * rank
@@ -164,9 +166,9 @@ def _make_targets_constant(graph: ir.Graph) -> bool:
     known = computed_shapes(graph)
     changed = False
     for node in graph:
-        if node.domain != "" or node.op_type != "Reshape" or None in node.inputs[:2]:
+        if node.domain != "" or node.op_type != "Reshape" or len(node.inputs) != 2:
             continue
-        x, target = node.inputs[:2]
+        x, target = node.inputs
         if x is None or target is None or constant_ints(target) is not None:
             continue
         sizes = _constant_target(x, known.get(target), dims(node.outputs[0]))

@@ -93,16 +93,24 @@ def inferred_types(proto: onnx.ModelProto) -> dict[str, ir.TypeAndShape]:
         ShapeError: the stored shapes contradict the graph.
     """
     try:
-        inferred = onnx.shape_inference.infer_shapes(
-            proto, check_type=True, strict_mode=True, data_prop=True
-        )
-    except Exception as error:  # the C++ layer raises several unrelated types
-        raise ShapeError(f"shape inference failed: {_first_line(error)}") from error
+        inferred = _inferred(proto, data_prop=True)
+    except ShapeError:  # what it propagates through is not always what the operators do
+        inferred = _inferred(proto, data_prop=False)
     graph = ir.from_proto(inferred).graph
     values = [*graph.inputs, *(v for node in graph for v in node.outputs)]
     return {
         v.name: ir.TypeAndShape(v.type, v.shape) for v in values if v.name and v.type is not None
     }
+
+
+def _inferred(proto: onnx.ModelProto, *, data_prop: bool) -> onnx.ModelProto:
+    """Returns `proto` with inferred shapes, following the values of shape arithmetic or not."""
+    try:
+        return onnx.shape_inference.infer_shapes(
+            proto, check_type=True, strict_mode=True, data_prop=data_prop
+        )
+    except Exception as error:  # the C++ layer raises several unrelated types
+        raise ShapeError(f"shape inference failed: {_first_line(error)}") from error
 
 
 def check(model: ir.Model) -> None:

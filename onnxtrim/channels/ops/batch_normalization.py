@@ -6,8 +6,10 @@ x (N, C, *s), scale (C,), bias (C,), mean (C,), var (C,)  ->  y (N, C, *s)
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import bind_like
+from onnxtrim.channels.ops.operands import bind_like, name, sizes_of
+from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
+from onnxtrim.graph.constants import int_attr
 
 __all__ = ["BatchNormalization"]
 
@@ -26,3 +28,8 @@ class BatchNormalization(OpRule):
         bind_like(rel, y, x)
         for statistics in node.outputs[1:]:
             rel.bind(statistics, 0, channels)
+        if int_attr(node, "training_mode", 0) or len(node.outputs) > 1:
+            for axis in range(len(sizes_of(x))):
+                if axis != 1:
+                    sentence = f"statistics are taken over axis {axis} of {name(x)}"
+                    rel.freeze(rel.axis(x, axis), Code.MIXED, sentence)
