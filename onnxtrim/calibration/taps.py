@@ -103,7 +103,7 @@ class _Builder:
 
     def _channel_mean(self, value: ir.Value, axis: int, rank: int) -> ir.Value:
         """Returns the mean over all axes but `axis`."""
-        if rank == _POOLED_RANK and axis == 1:
+        if rank == _POOLED_RANK and axis == 1 and value.dtype == ir.DataType.FLOAT:
             value = self.node("GlobalAveragePool", [value])
         axes = [i for i in range(rank) if i != axis]
         if not axes:

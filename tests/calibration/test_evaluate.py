@@ -1,0 +1,152 @@
+"""Accuracy, agreement and relative error, worked out by hand."""
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+import pytest
+from oracle import Arrays, proto_of
+
+from onnxtrim.calibration import Evaluation, evaluate_pair, input_specs, open_data
+from onnxtrim.config import DataConfig
+from onnxtrim.graph import load, normalize
+
+# y = x w: what comes out is written down as rows of w.
+TABLE = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, C] y) {
+  y = MatMul(x, w)
+}"""
+ROWS = np.eye(4, dtype=np.float32)
+
+
+def table(*rows: list[float], batch: str = "N") -> ir.Model:
+    """Returns a model that answers sample i, row i of the identity, with `rows[i]`."""
+    w = np.array(rows, dtype=np.float32)
+    text = TABLE.replace("N", batch, 2).replace("C", str(w.shape[1]))
+    return normalize(load(proto_of(text, {"w": w})))
+
+
+def compared(
+    before: ir.Model,
+    after: ir.Model,
+    x: npt.NDArray[np.float32] = ROWS,
+    labels: list[int] | None = None,
+    size: int = 64,
+) -> Evaluation:
+    source = x if labels is None else (x, np.array(labels))
+    data = open_data(source, input_specs(before), DataConfig())
+    return evaluate_pair(before, after, data, batch_size=size)
+
+
+OLD = ([3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 5.0], [1.0, 0.0, 0.0])
+NEW = ([3.0, 0.0, 0.0], [4.0, 0.0, 0.0], [0.0, 0.0, 5.0], [0.0, 0.0, 1.0])  # rows 1 and 3 differ
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_accuracy_is_the_share_of_right_answers(size: int) -> None:
+    found = compared(table(*OLD), table(*NEW), labels=[0, 1, 2, 2], size=size)
+    assert found.metric.name == "accuracy"
+    assert found.metric.before == 3 / 4  # says 0, 1, 2, 0
+    assert found.metric.after == 3 / 4  # says 0, 0, 2, 2
+    assert found.agreement == 2 / 4
+
+
+def test_agreement_needs_no_labels() -> None:
+    found = compared(table(*OLD), table(*NEW))
+    assert (found.metric.name, found.metric.before, found.metric.after) == ("agreement", 1.0, 0.5)
+    assert found.agreement == 0.5
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_the_relative_error_is_over_all_outputs(size: int) -> None:
+    found = compared(table(*OLD), table(*NEW), size=size)
+    # (4^2 + 4^2) + (1 + 1) over 9 + 16 + 25 + 1
+    assert found.relative_error == pytest.approx((34 / 51) ** 0.5, rel=1e-7)
+
+
+def test_a_single_output_is_no_classifier() -> None:
+    before, after = table([2.0], [1.0], [0.0], [2.0]), table([2.0], [1.0], [3.0], [2.0])
+    found = compared(before, after, labels=[0, 0, 0, 0])
+    assert found.metric.name == "relative_error"
+    assert found.metric.before == 0.0
+    assert found.metric.after == pytest.approx(1.0, rel=1e-7)  # 3 / sqrt(4 + 1 + 4)
+    assert found.agreement is None
+
+
+def test_samples_that_only_fill_the_batch_up_do_not_count() -> None:
+    """Six samples, batches of four; the last one, wrong after the cut, is repeated twice."""
+    x = np.concatenate([ROWS, ROWS[:2]])
+    pair = table(*OLD, batch="4"), table(*NEW, batch="4")
+    found = compared(*pair, x, labels=[0, 1, 2, 0, 0, 1])
+    assert found.metric.before == 6 / 6
+    assert found.metric.after == 3 / 6
+    assert found.agreement == 3 / 6
+    assert found.relative_error == pytest.approx((66 / 76) ** 0.5, rel=1e-7)
+
+
+IMAGE = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 3, 1, 1] y) {
+  m = MatMul(x, w)
+  y = Reshape(m, target)
+}"""
+
+
+def test_scores_may_have_further_axes_of_size_one() -> None:
+    target = np.array([-1, 3, 1, 1])
+    models = [
+        normalize(load(proto_of(IMAGE, {"w": np.array(rows, np.float32), "target": target})))
+        for rows in (OLD, NEW)
+    ]
+    found = compared(models[0], models[1], labels=[0, 1, 2, 2])
+    assert (found.metric.before, found.metric.after, found.agreement) == (0.75, 0.75, 0.5)
+
+
+TWO = """<ir_version: 8, opset_import: ["": 17]>
+g (float[N, 4] x) => (float[N, 3] y, float[N, 3] z) {
+  y = MatMul(x, w)
+  z = Neg(y)
+}"""
+
+
+def test_several_outputs_are_no_classifier() -> None:
+    models = [normalize(load(proto_of(TWO, {"w": np.array(r, np.float32)}))) for r in (OLD, NEW)]
+    found = compared(models[0], models[1], labels=[0, 1, 2, 2])
+    assert found.metric.name == "relative_error"
+    assert found.metric.after == pytest.approx((34 / 51) ** 0.5, rel=1e-7)
+
+
+# Four tokens a sample, one row of scores a token: more rows than samples.
+TOKENS = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4, 4] x) => (float[M, 3] y) {
+  f = Reshape(x, target)
+  y = MatMul(f, w)
+}"""
+
+
+def test_outputs_with_more_rows_than_samples_count_in_full() -> None:
+    weights: list[Arrays] = [
+        {"w": np.array(rows, np.float32), "target": np.array([-1, 4])} for rows in (OLD, NEW)
+    ]
+    models = [normalize(load(proto_of(TOKENS, w))) for w in weights]
+    x = np.zeros((2, 4, 4), np.float32)
+    x[0, :, 0] = 1  # four tokens that both models agree on
+    x[1] = ROWS
+    found = compared(models[0], models[1], x)
+    # sample 0: 4 x 9 without a difference; sample 1: 34 of 51
+    assert found.relative_error == pytest.approx((34 / 87) ** 0.5, rel=1e-7)
+
+
+def test_a_model_that_answers_nothing_has_no_error() -> None:
+    zero = table([0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 0.0])
+    found = compared(zero, zero)
+    assert (found.relative_error, found.agreement) == (0.0, 1.0)
+
+
+def test_progress_says_how_far_it_is() -> None:
+    heard: list[tuple[int, int]] = []
+    model = table(*OLD)
+    data = open_data(ROWS, input_specs(model), DataConfig())
+    evaluate_pair(
+        model,
+        model,
+        data,
+        batch_size=3,
+        progress=lambda _, done, total: heard.append((done, total)),
+    )
+    assert heard == [(3, 4), (4, 4)]

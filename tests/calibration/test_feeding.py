@@ -1,0 +1,122 @@
+"""What the model takes, and batches that fit it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from oracle import proto_of
+
+from onnxtrim.calibration import Batch, InputSpec, batch_size, first_batch, input_specs, open_data
+from onnxtrim.calibration.feeding import padded, padded_batches
+from onnxtrim.config import DataConfig
+from onnxtrim.errors import ModelError
+from onnxtrim.graph import load
+
+OPEN = [InputSpec("x", np.dtype(np.float32), (None, 2))]
+FIXED = [InputSpec("x", np.dtype(np.float32), (4, 2))]
+
+
+def rows(count: int) -> np.ndarray:
+    return np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+
+
+class TestSpecs:
+    """`input_specs`."""
+
+    def test_names_types_and_sizes(self) -> None:
+        text = """<ir_version: 8, opset_import: ["": 17]>
+          g (float16[N, 3, H, 8] image, int64[2] ids) => (float16[N, 3, H, 8] y) {
+            y = Relu(image)
+          }"""
+        assert input_specs(load(proto_of(text))) == [
+            InputSpec("image", np.dtype(np.float16), (None, 3, None, 8)),
+            InputSpec("ids", np.dtype(np.int64), (2,)),
+        ]
+
+    def test_an_input_without_rank_cannot_be_fed(self) -> None:
+        text = (
+            '<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (float[N] y) {y = Relu(x)}'
+        )
+        proto = proto_of(text)
+        proto.graph.input[0].type.tensor_type.ClearField("shape")
+        with pytest.raises(ModelError, match=r"^input 'x' has no rank or type; export it"):
+            input_specs(load(proto))
+
+    def test_an_input_without_type_cannot_be_fed(self) -> None:
+        text = (
+            '<ir_version: 8, opset_import: ["": 17]> g (float[N] x) => (float[N] y) {y = Relu(x)}'
+        )
+        proto = proto_of(text)
+        proto.graph.input[0].type.Clear()
+        with pytest.raises(ModelError, match=r"^input 'x' has no rank or type; export it"):
+            input_specs(load(proto))
+
+
+class TestBatchSize:
+    """`batch_size`."""
+
+    @pytest.mark.parametrize(
+        ("shapes", "expected"),
+        [
+            ([(None, 2)], 7),
+            ([(4, 2)], 4),
+            ([(1,)], 1),
+            ([(None,), (3, None)], 3),
+            ([()], 7),
+            ([(), (5,)], 5),
+            ([], 7),
+        ],
+    )
+    def test_a_fixed_one_wins(self, shapes: list[tuple[int | None, ...]], expected: int) -> None:
+        specs = [InputSpec(str(i), np.dtype(np.float32), s) for i, s in enumerate(shapes)]
+        assert batch_size(specs, 7) == expected
+
+
+class TestBatches:
+    """`padded_batches`, `padded`, `first_batch`."""
+
+    def test_an_open_batch_may_end_small(self) -> None:
+        data = open_data(rows(10), OPEN, DataConfig())
+        found = list(padded_batches(data, OPEN, 4))
+        assert [(b.count, len(b.inputs["x"])) for b in found] == [(4, 4), (4, 4), (2, 2)]
+        assert np.concatenate([b.inputs["x"] for b in found]).tolist() == rows(10).tolist()
+
+    def test_a_fixed_batch_is_filled_up_with_the_last_sample(self) -> None:
+        data = open_data((rows(10), np.arange(10)), FIXED, DataConfig())
+        found = list(padded_batches(data, FIXED, 64))
+        assert [(b.count, len(b.inputs["x"])) for b in found] == [(4, 4), (4, 4), (2, 4)]
+        assert found[2].inputs["x"].tolist() == [[16, 17], [18, 19], [18, 19], [18, 19]]
+        assert found[2].labels is not None
+        assert found[2].labels.tolist() == [8, 9]
+
+    def test_filling_up_leaves_the_batch_it_is_given(self) -> None:
+        batch = Batch({"x": rows(2)}, None, 2)
+        fuller = padded(batch, 5)
+        assert fuller.count == batch.count == 2
+        assert fuller.inputs["x"].shape == (5, 2)
+        assert batch.inputs["x"].tolist() == rows(2).tolist()
+        assert fuller.inputs["x"].dtype == np.float32
+
+    @pytest.mark.parametrize(("specs", "shape", "real"), [(OPEN, (2, 2), 2), (FIXED, (4, 2), 3)])
+    def test_the_first_batch(
+        self, specs: list[InputSpec], shape: tuple[int, int], real: int
+    ) -> None:
+        inputs, count = first_batch(open_data(rows(3), specs, DataConfig()), specs, 2)
+        assert (inputs["x"].shape, count) == (shape, real)
+        assert inputs["x"][:2].tolist() == [[0, 1], [2, 3]]
+
+    def test_a_data_set_of_nothing_is_nobodys_fault_but_ours(self) -> None:
+        class Empty:
+            """Holds no sample."""
+
+            labelled = False
+            fingerprint = ""
+
+            def __len__(self) -> int:
+                return 0
+
+            def batches(self, size: int) -> Iterator[Batch]:
+                yield from ()
+
+        with pytest.raises(ValueError, match="one sample at least"):
+            first_batch(Empty(), OPEN, 2)

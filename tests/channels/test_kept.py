@@ -1,0 +1,59 @@
+"""What a set of removed units leaves of every axis."""
+
+import numpy as np
+
+from onnxtrim.channels.kept import Kept
+from onnxtrim.channels.relations import Ids
+
+AXES = {
+    ("w", 0): np.array([0, 1, 2]),
+    ("w", 1): np.array([3, 4, 3, 4]),
+    ("h", 1): np.array([0, 0, 1, 1, 2, 2]),
+    ("v", 0): np.array([5]),
+}
+
+
+def kept(*removed: int) -> Kept:
+    stays = np.ones(6, dtype=np.bool_)
+    stays[list(removed)] = False
+    return Kept(AXES, stays)
+
+
+def positions(found: Ids | None) -> list[int] | None:
+    return None if found is None else [int(i) for i in found]
+
+
+def test_positions_stay_whose_unit_stays() -> None:
+    assert positions(kept(1, 4).indices("w", 0)) == [0, 2]
+    assert positions(kept(1, 4).indices("w", 1)) == [0, 2]
+    assert positions(kept(1, 4).indices("h", 1)) == [0, 1, 4, 5]
+    assert positions(kept(0, 1, 2).indices("h", 1)) == []
+
+
+def test_nothing_to_say_of_an_axis_that_stays_whole() -> None:
+    assert kept(4).indices("w", 0) is None
+    assert kept().indices("w", 1) is None
+    assert kept(0).indices("w", 2) is None
+    assert kept(0).indices("unknown", 0) is None
+
+
+def test_only_axes_that_lose_positions_are_cut() -> None:
+    assert kept(1).cut_axes("w").keys() == {0}
+    assert list(kept(1, 3).cut_axes("w")) == [0, 1]
+    assert positions(kept(1, 3).cut_axes("w")[1]) == [1, 3]
+    assert kept(5).cut_axes("w") == {}
+    assert kept(1).cut_axes("unknown") == {}
+
+
+def test_sizes_count_what_stays() -> None:
+    assert kept(1).size("h", 1, 6) == 4
+    assert kept(5).size("h", 1, 6) == 6
+    assert kept(1).size("h", 0, 7) == 7
+    assert kept(1).size("unknown", 0, 8) == 8
+
+
+def test_shapes_change_where_units_went_and_nowhere_else() -> None:
+    full = {"w": (3, 4, 9), "h": (2, 6, 5), "other": (8,)}
+    assert kept(1, 3).shapes(full) == {"w": (2, 2, 9), "h": (2, 4, 5), "other": (8,)}
+    assert kept().shapes(full) == full
+    assert full["w"] == (3, 4, 9)

@@ -1,0 +1,100 @@
+"""Small edits: new constants under free names, and operands of a node's own."""
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from oracle import proto_of
+
+from onnxtrim.graph import load
+from onnxtrim.graph.constants import constant_ints
+from onnxtrim.graph.edit import new_initializer, replace_constant, shape_of
+
+
+def model() -> ir.Model:
+    return load(
+        proto_of(
+            """<ir_version: 8, opset_import: ["": 17]>
+            g (float[6] x) => (float[2,3] y, float[2,3] z) {
+                [a] y = Reshape (x, shape)
+                [b] z = Reshape (x, shape)
+                [c] t = Reshape (x, own)
+            }""",
+            {"shape": np.array([2, 3]), "own": np.array([3, 2])},
+        )
+    )
+
+
+def operand(m: ir.Model, node: str) -> ir.Value:
+    value = m.graph.node(node).inputs[1]
+    assert value is not None
+    return value
+
+
+class TestNewInitializer:
+    """It is registered, typed, and named like nothing else."""
+
+    def test_a_free_name_is_taken(self) -> None:
+        m = model()
+        value = new_initializer(m.graph, "new", np.array([[1, 2]], dtype=np.float16))
+        assert m.graph.initializers["new"] is value
+        assert (value.name, value.dtype) == ("new", ir.DataType.FLOAT16)
+        assert value.shape == [1, 2]
+        assert value.const_value is not None
+        assert value.const_value.numpy().tolist() == [[1, 2]]
+
+    @pytest.mark.parametrize("name", ["x", "shape", "y", "t"])
+    def test_a_name_of_an_input_initializer_or_output_is_avoided(self, name: str) -> None:
+        m = model()
+        found = [new_initializer(m.graph, name, np.zeros(1)).name for _ in range(3)]
+        assert found == [f"{name}_2", f"{name}_3", f"{name}_4"]
+
+    def test_a_view_is_stored_as_it_looks(self) -> None:
+        value = new_initializer(model().graph, "new", np.arange(6).reshape(2, 3).T)
+        assert value.const_value is not None
+        assert value.const_value.tobytes() == np.array([0, 3, 1, 4, 2, 5]).tobytes()
+
+
+class TestReplaceConstant:
+    """A node gets a constant of its own."""
+
+    def test_one_that_nobody_shares_is_replaced_in_place(self) -> None:
+        m = model()
+        replace_constant(m.graph.node("c"), 1, np.array([1, 6]))
+        assert operand(m, "c").name == "own"
+        assert constant_ints(operand(m, "c")) == (1, 6)
+        assert set(m.graph.initializers) == {"shape", "own"}
+
+    def test_one_that_is_shared_stays_for_the_others(self) -> None:
+        m = model()
+        replace_constant(m.graph.node("a"), 1, np.array([1, 6]))
+        assert (operand(m, "a").name, operand(m, "b").name) == ("shape_cut", "shape")
+        assert (constant_ints(operand(m, "a")), constant_ints(operand(m, "b"))) == ((1, 6), (2, 3))
+
+    def test_the_last_of_those_who_shared_it_takes_it_over(self) -> None:
+        m = model()
+        replace_constant(m.graph.node("a"), 1, np.array([1, 6]))
+        replace_constant(m.graph.node("b"), 1, np.array([6, 1]))
+        assert operand(m, "b").name == "shape"
+        assert (constant_ints(operand(m, "a")), constant_ints(operand(m, "b"))) == ((1, 6), (6, 1))
+
+    def test_what_is_computed_is_replaced_by_a_constant(self) -> None:
+        m = model()
+        replace_constant(m.graph.node("c"), 0, np.zeros(6, np.float32))
+        value = m.graph.node("c").inputs[0]
+        assert value is not None
+        assert (value.name, value.is_initializer()) == ("x_cut", True)
+
+    def test_a_node_outside_a_graph_or_an_operand_left_out_is_refused(self) -> None:
+        value = ir.Value(name="v")
+        with pytest.raises(ValueError, match="lost has no operand 0 in a graph"):
+            replace_constant(ir.Node("", "Relu", [value], name="lost"), 0, np.zeros(1))
+        m = model()
+        clip = ir.Node("", "Clip", [m.graph.inputs[0], None], name="clip")
+        m.graph.append(clip)
+        with pytest.raises(ValueError, match="clip has no operand 1 in a graph"):
+            replace_constant(clip, 1, np.zeros(1))
+
+
+def test_the_shape_of_a_tensor_is_known() -> None:
+    assert shape_of(ir.Tensor(np.zeros((2, 0, 3)))) == [2, 0, 3]
+    assert shape_of(ir.Tensor(np.zeros(()))) == []

@@ -1,0 +1,163 @@
+"""The JSON that scripts rely on: its keys, its values, and nothing that is no JSON."""
+
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from documents import comparison, hopeless, inspection, report
+
+from onnxtrim.report import to_json
+
+LATENCY = {"median", "p10", "p90", "runs"}
+SIDE = {"params", "macs", "bytes", "latency_ms", "metric"}
+METRIC = {"name", "value"}
+REPORT = {
+    "schema", "model", "before", "after", "groups", "frozen", "steps", "verification", "timings_s",
+    "environment",
+}  # fmt: skip
+"""What scripts were promised first."""
+MORE = {"settings", "latency_ratio", "data", "warnings"}
+"""What came on top: how it was run, the paired latencies, the data, what was said."""
+
+PAGE = (Path(__file__).parents[2] / "docs" / "report-schema.md").read_text(encoding="utf-8")
+
+
+def documented(heading: str) -> set[str]:
+    """Returns the fields in the table of the documentation that follows a line."""
+    table = PAGE.partition(f"\n{heading}\n")[2].partition("| field | content |\n")[2]
+    rows = [line.split("|")[1] for line in table.partition("\n\n")[0].splitlines()[1:]]
+    assert rows
+    return {field for row in rows for field in re.findall(r"`(\w+)`", row)}
+
+
+def test_the_documentation_lists_every_field_and_no_other() -> None:
+    document = loaded(to_json(report()))
+    assert documented("## Report: `onnxtrim.report/1`") == document.keys()
+    assert documented("`before` and `after`:") == document["before"].keys()
+    assert documented("A row of `groups`:") == document["groups"][0].keys()
+
+
+def test_the_documentation_lists_the_fields_of_the_other_commands() -> None:
+    paragraph = PAGE.partition("`onnxtrim inspect --json` has ")[2].partition("\n\n")[0]
+    inspected, _, compared = paragraph.partition("`onnxtrim compare --json`")
+    document = loaded(to_json(inspection()))
+    wanted = document.keys() | document["barriers"][0].keys() | {"before"}  # "cost (as before)"
+    assert set(re.findall(r"`(\w+)`", inspected)) == wanted
+    assert set(re.findall(r"`(\w+)`", compared)) == loaded(to_json(comparison())).keys()
+
+
+def loaded(text: str) -> dict[str, Any]:
+    """Returns the document in `text`, which must be JSON by the letter."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    assert text.endswith("\n")
+    document = json.loads(text, parse_constant=refuse)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_the_keys_of_a_report() -> None:
+    document = loaded(to_json(report()))
+    assert document.keys() == REPORT | MORE
+    assert document["schema"] == "onnxtrim.report/1"
+    assert document["model"].keys() == {"name", "sha256", "inputs"}
+    for side in ("before", "after"):
+        assert document[side].keys() == SIDE
+        assert document[side]["latency_ms"].keys() == LATENCY
+        assert document[side]["metric"].keys() == METRIC
+    assert document["latency_ratio"].keys() == LATENCY
+    for row in document["groups"]:
+        assert row.keys() == {"name", "before", "after", "step", "score", "statistics", "tensors"}
+        assert row["score"].keys() == {"min", "median", "max"}
+    for row in document["frozen"]:
+        assert row.keys() == {"name", "width", "code", "reason"}
+    for row in document["steps"]:
+        assert row.keys() == {"params", "macs", "metric", "metric_tuned"}
+    assert document["verification"].keys() == {"max_abs_error", "max_rel_error", "samples"}
+
+
+def test_the_values_of_a_report() -> None:
+    document = loaded(to_json(report()))
+    assert document["model"] == {
+        "name": "lenet.onnx",
+        "sha256": "abc",
+        "inputs": {"image": [1, 1, 28, 28]},
+    }
+    assert document["after"] == {
+        "params": 271_454,
+        "macs": 1_048_200,
+        "bytes": 1_087_303,
+        "latency_ms": {"median": 0.132, "p10": 0.093, "p90": 0.243, "runs": 201},
+        "metric": {"name": "accuracy", "value": 0.965},
+    }
+    assert document["groups"][0] == {
+        "name": "conv1",
+        "before": 20,
+        "after": 12,
+        "step": 16,
+        "score": {"min": 0.25, "median": 0.5, "max": 0.75},
+        "statistics": {"zeros": 0.453},
+        "tensors": ["a", "w1"],
+    }
+    assert document["frozen"][0] == {
+        "name": "fc2",
+        "width": 10,
+        "code": "graph output",
+        "reason": "logits is an output of the graph",
+    }
+    assert document["settings"] == {"macs": 0.5, "mean": [0.0], "samples": None}
+    assert document["data"] == {"samples": 300, "fingerprint": "def"}
+
+
+def test_the_keys_of_a_comparison() -> None:
+    document = loaded(to_json(comparison()))
+    assert document.keys() == {
+        "schema", "names", "before", "after", "latency_ratio", "agreement", "relative_error",
+    }  # fmt: skip
+    assert document["names"] == ["a.onnx", "b.onnx"]
+    assert (document["agreement"], document["relative_error"]) == (0.975, 0.0123)
+
+
+def test_the_keys_of_an_inspection() -> None:
+    document = loaded(to_json(inspection()))
+    assert document.keys() >= {"schema", "model", "cost", "groups", "frozen"}
+    assert document.keys() <= {
+        "schema", "model", "cost", "groups", "frozen", "barriers", "warnings",
+    }  # fmt: skip
+    assert document["cost"].keys() == SIDE
+    assert document["cost"]["latency_ms"] is None
+
+
+def test_figures_that_are_not_finite_become_null() -> None:
+    document = loaded(to_json(hopeless()))
+    assert document["before"]["latency_ms"] == {
+        "median": None,
+        "p10": None,
+        "p90": None,
+        "runs": 0,
+    }
+    assert document["before"]["metric"] == {"name": "relative_error", "value": None}
+    assert document["groups"][0]["score"] == {"min": None, "median": None, "max": None}
+    assert document["groups"][0]["statistics"] == {"mean": None}
+    assert document["verification"] == {
+        "max_abs_error": None,
+        "max_rel_error": None,
+        "samples": 0,
+    }
+    assert document["settings"] == {"scale": None, "mean": [None]}
+
+
+@pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf])
+def test_not_even_in_a_comparison(figure: float) -> None:
+    document = loaded(to_json(comparison(agreement=figure, relative_error=figure)))
+    assert (document["agreement"], document["relative_error"]) == (None, None)
+
+
+def test_names_come_back_as_they_are() -> None:
+    document = loaded(to_json(report()))
+    assert [row["name"] for row in document["frozen"]] == ["fc2", "[bold]odd|name[/bold]"]

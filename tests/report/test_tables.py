@@ -1,0 +1,124 @@
+"""The rows that people read."""
+
+import pytest
+from documents import AFTER, BEFORE, FROZEN, comparison, inspection, report
+
+from onnxtrim.report import Comparison, Inspection, MetricValue, Report, Side
+from onnxtrim.report.tables import Table, figure, tables
+
+
+def named(document: Report | Comparison | Inspection, title: str) -> Table:
+    (found,) = [table for table in tables(document) if table.title == title]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (7, "7"),
+        (999, "999"),
+        (1_000, "1 k"),
+        (1_234, "1.23 k"),
+        (431_080, "431 k"),
+        (999_499, "999 k"),
+        (999_600, "1 M"),
+        (999_999, "1 M"),
+        (1_000_000, "1 M"),
+        (2_293_000, "2.29 M"),
+        (999_999_999, "1 G"),
+        (1_048_200_000, "1.05 G"),
+        (12_345_678_901, "12.3 G"),
+    ],
+)
+def test_counts_have_three_digits_and_a_unit(value: int, text: str) -> None:
+    assert figure(value) == text
+
+
+@pytest.mark.parametrize("document", [report(), comparison(), inspection()])
+def test_rows_are_as_wide_as_the_head(document: Report | Comparison | Inspection) -> None:
+    found = tables(document)
+    assert found
+    for table in found:
+        assert table.rows
+        assert all(len(row) == len(table.head) for row in table.rows)
+        assert all(isinstance(cell, str) for row in table.rows for cell in row)
+
+
+def test_the_groups_of_a_report() -> None:
+    table = named(report(), "Groups")
+    assert table.head == ("group", "before", "after", "kept", "step", "score")
+    assert table.rows == (
+        ("conv1", "20", "12", "60%", "16", "0.25 .. 0.75"),
+        ("conv[2]|x", "50", "32", "64%", "16", "0 .. 0.66"),
+    )
+
+
+@pytest.mark.parametrize("document", [report(), inspection()])
+def test_every_frozen_group_and_its_reason(document: Report | Inspection) -> None:
+    table = named(document, "Frozen")
+    assert [row[0] for row in table.rows] == [row.name for row in FROZEN]
+    for row, frozen in zip(table.rows, FROZEN, strict=True):
+        assert frozen.code in row[2]
+        assert frozen.reason in row[2]
+
+
+def test_the_result_of_a_report() -> None:
+    assert named(report(), "Result").rows == (
+        ("parameters", "431 k", "271 k", "0.630"),
+        ("MACs", "2.29 M", "1.05 M", "0.457"),
+        ("file bytes", "1.73 M", "1.09 M", "0.630"),
+        ("latency, ms", "0.222", "0.132", "0.575 (0.349 .. 0.956, 201 pairs)"),
+        ("accuracy", "99.00%", "96.50%", "-2.50 points"),
+    )
+
+
+def test_the_result_of_a_comparison() -> None:
+    rows = named(comparison(), "Result").rows
+    assert rows[:5] == named(report(), "Result").rows
+    assert rows[5:] == (
+        ("agreement", "", "97.50%", ""),
+        ("relative output error", "", "0.0123", ""),
+    )
+
+
+def test_an_error_is_no_percentage() -> None:
+    sides = [
+        Side(s.params, s.macs, s.bytes, None, MetricValue("relative_error", value))
+        for s, value in ((BEFORE, 0.0), (AFTER, 0.01234))
+    ]
+    rows = named(report(before=sides[0], after=sides[1], latency_ratio=None), "Result").rows
+    assert rows[3:] == (("relative_error", "0", "0.01234", ""),)
+
+
+def test_what_was_not_measured_has_no_row() -> None:
+    bare = [Side(10, 0, 20), Side(5, 0, 10)]
+    rows = named(report(before=bare[0], after=bare[1], latency_ratio=None), "Result").rows
+    assert rows == (
+        ("parameters", "10", "5", "0.500"),
+        ("MACs", "0", "0", ""),
+        ("file bytes", "20", "10", "0.500"),
+    )
+
+
+def test_tables_without_rows_are_left_out() -> None:
+    titles = [table.title for table in tables(report(groups=(), frozen=()))]
+    assert titles == ["Result"]
+    assert tables(inspection(groups=(), frozen=(), barriers=())) == []
+
+
+def test_what_inspect_found() -> None:
+    table = named(inspection(), "Groups that can be cut")
+    assert table.head == ("group", "width", "step", "zeros", "tensors")
+    assert table.rows == (
+        ("conv1", "20", "16", "0.453", "a, w1"),
+        ("conv[2]|x", "50", "16", "", "a, b, c ..."),
+    )
+
+
+def test_barriers_with_one_reason_share_a_row() -> None:
+    (table,) = [t for t in tables(inspection()) if t.title.startswith("Barriers")]
+    assert table.rows == (
+        ("node1", "and 1 more", "unknown operator: no rule describes ai.onnx.Slice (opset 17)"),
+        ("node3", "", "rule failed: the rule for ai.onnx.Conv (opset 17) failed"),
+    )

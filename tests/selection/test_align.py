@@ -1,0 +1,165 @@
+"""Widths that fill the blocks of the runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import Arrays, proto_of
+
+from onnxtrim.channels import ChannelGroup, analyze
+from onnxtrim.errors import UsageError
+from onnxtrim.graph import load, normalize
+from onnxtrim.selection import steps_of
+from onnxtrim.selection.align import aligned_width, block_of_runtime, group_step
+
+# kept -> width by step 1, 4, 8, 16, in a group of 22.
+TABLE = [
+    (1, 1, 4, 8, 16),
+    (3, 3, 4, 8, 16),
+    (4, 4, 4, 8, 16),
+    (5, 5, 8, 8, 16),
+    (7, 7, 8, 8, 16),
+    (8, 8, 8, 8, 16),
+    (9, 9, 12, 16, 16),
+    (12, 12, 12, 16, 16),
+    (13, 13, 16, 16, 16),
+    (16, 16, 16, 16, 16),
+    (17, 17, 20, 22, 22),
+    (20, 20, 20, 22, 22),
+    (21, 21, 22, 22, 22),
+    (22, 22, 22, 22, 22),
+]
+
+
+@pytest.mark.parametrize(("kept", "one", "four", "eight", "sixteen"), TABLE)
+def test_a_width_is_raised_to_what_costs_no_more(
+    kept: int, one: int, four: int, eight: int, sixteen: int
+) -> None:
+    found = [aligned_width(kept, 22, step) for step in (1, 4, 8, 16)]
+    assert found == [one, four, eight, sixteen]
+
+
+@pytest.mark.parametrize(
+    ("kept", "width", "step", "expected"),
+    [
+        (1, 16, 16, 16),  # one block: all of it or nothing
+        (1, 15, 16, 4),  # narrower than a block: multiples of 4
+        (5, 15, 16, 8),
+        (13, 15, 16, 15),
+        (1, 3, 16, 3),  # narrower than the smallest vector: all of it
+        (1, 3, 4, 3),
+        (1, 20, 6, 6),
+        (7, 20, 6, 12),
+        (19, 20, 6, 20),
+        (1, 5, 6, 2),  # of a step of 6 in a group of 5, only 2 goes into 4
+        (1, 2, 3, 1),
+        (1, 20, 2, 2),
+        (3, 20, 3, 3),
+        (33, 100, 32, 64),
+        (25, 100, 32, 32),
+        (1, 31, 32, 4),
+    ],
+)
+def test_other_steps(kept: int, width: int, step: int, expected: int) -> None:
+    assert aligned_width(kept, width, step) == expected
+
+
+@given(st.integers(1, 200), st.integers(0, 200), st.integers(1, 64))
+def test_aligning_keeps_at_least_what_is_asked_and_settles(kept: int, more: int, step: int) -> None:
+    width = kept + more
+    found = aligned_width(kept, width, step)
+    assert kept <= found <= width
+    assert aligned_width(found, width, step) == found
+    assert found - kept < max(step, 1)
+    assert aligned_width(max(kept - 1, 1), width, step) <= found
+
+
+class TestGroupStep:
+    """`group_step`: whole steps on every axis that runtimes compute in blocks."""
+
+    @pytest.mark.parametrize(
+        ("positions", "step", "expected"),
+        [
+            ((), 16, 1),  # nothing computes it in blocks
+            ((1,), 16, 16),
+            ((1,), 1, 1),
+            ((2,), 16, 8),  # 8 units x 2 positions
+            ((3,), 16, 16),  # 16 units x 3 positions
+            ((4,), 16, 4),
+            ((6,), 16, 8),  # 8 x 6 = 48 = 3 x 16
+            ((16,), 16, 1),
+            ((32,), 16, 1),
+            ((1, 2), 16, 16),  # the axis with one position decides
+            ((2, 4), 16, 8),
+            ((2, 3), 8, 8),
+            ((2, 3), 6, 6),  # lcm of 3 and 2
+        ],
+    )
+    def test_by_hand(self, positions: tuple[int, ...], step: int, expected: int) -> None:
+        group = ChannelGroup(
+            name="g",
+            units=np.arange(4),
+            axes={},
+            writers=(),
+            readers=(),
+            taps=(),
+            block_positions=positions,
+        )
+        assert group_step(group, step) == expected
+
+    def test_a_depthwise_multiplier_of_two(self) -> None:
+        text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3, 4, 4] x) => (float[N, 2] y) {
+          [make] a = Conv(x, w)
+          [deep] b = Conv <group=8> (a, d)
+          [pool] p = GlobalAveragePool(b)
+          [flat] f = Flatten(p)
+          [dense] h = Gemm(f, u)
+          [relu] r = Relu(h)
+          [last] y = Gemm(r, v)
+        }"""  # noqa: E501
+        weights: Arrays = {
+            "w": np.ones((8, 3, 1, 1), np.float32),
+            "d": np.ones((16, 1, 3, 3), np.float32),
+            "u": np.ones((16, 6), np.float32),
+            "v": np.ones((6, 2), np.float32),
+        }
+        make, dense = analyze(normalize(load(proto_of(text, weights)))).groups
+        assert (make.width, make.block_positions) == (8, (1, 2))
+        assert group_step(make, 16) == 16
+        assert (dense.block_positions, group_step(dense, 16)) == ((), 1)
+
+
+class TestStepsOf:
+    """`steps_of`: what `--align` says, the preferred step first."""
+
+    @pytest.mark.parametrize(
+        ("align", "steps"),
+        [("none", (1,)), (8, (8,)), ("8", (8,)), (1, (1,)), ("1", (1,)), (48, (48,))],
+    )
+    def test_figures(self, align: str | int, steps: tuple[int, ...]) -> None:
+        assert steps_of(align) == steps
+
+    def test_auto_is_the_block_of_the_runtime_and_then_the_smallest_vector(self) -> None:
+        block = block_of_runtime()
+        assert steps_of("auto") == ((block, 4) if block > 4 else (4,))
+
+    @pytest.mark.parametrize("align", [0, "0", -8, "-8", "7.5", "", "Auto", "eight", "8x", "1e1"])
+    def test_anything_else_is_refused(self, align: str | int) -> None:
+        with pytest.raises(UsageError) as caught:
+            steps_of(align)
+        assert str(caught.value) == (
+            f"--align {align}: give auto, none, or a step in channels such as 8"
+        )
+
+
+def test_the_block_is_a_power_of_two_from_four_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    block = block_of_runtime()
+    assert block >= 4
+    assert block.bit_count() == 1
+    assert block == block_of_runtime()
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,226 @@
+"""One field = one flag = one option; and every line that refuses a value."""
+
+import dataclasses
+import re
+from typing import Any, get_type_hints
+
+import pytest
+
+from onnxtrim.cli import main
+from onnxtrim.config import (
+    DataConfig,
+    DataOptions,
+    PruneConfig,
+    PruneOptions,
+    data_config,
+    prune_configs,
+)
+from onnxtrim.errors import UsageError
+
+DATA = [field.name for field in dataclasses.fields(DataConfig)]
+PRUNE = [field.name for field in dataclasses.fields(PruneConfig)]
+COMMAND = {
+    "": {"model", "data", "output", "report", "plan"},
+    "apply": {"model", "plan", "data", "output", "report"},
+    "inspect": {"model", "data", "report"},
+    "compare": {"before", "after", "data", "report"},
+}
+"""The flags of each command that are no field of a configuration."""
+
+EVERYWHERE = {"json", "quiet", "verbose"}
+
+
+def flags(command: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Returns the flags that the help of a command lists, in the spelling of Python."""
+    assert main([*([command] if command else []), "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    listed = re.findall(r"^│[ *]+[^│]*?(?<![\w-])--([a-z][a-z-]*)", out, flags=re.MULTILINE)
+    return [flag.replace("-", "_") for flag in listed]
+
+
+class TestOneField:
+    """The names of fields, options and flags."""
+
+    @pytest.fixture(autouse=True)
+    def wide(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("COLUMNS", "160")
+
+    def test_the_options_of_python_are_the_fields(self) -> None:
+        assert list(get_type_hints(DataOptions)) == DATA
+        assert set(get_type_hints(PruneOptions)) == {*PRUNE, *DATA}
+        assert len(PRUNE) + len(DATA) == len({*PRUNE, *DATA}), "a name in both is read by one only"
+
+    def test_they_have_the_types_of_the_fields(self) -> None:
+        assert get_type_hints(DataOptions) == get_type_hints(DataConfig)
+        assert get_type_hints(PruneOptions) == get_type_hints(PruneConfig) | get_type_hints(
+            DataConfig
+        )
+
+    def test_no_option_is_required(self) -> None:
+        assert DataOptions.__required_keys__ == PruneOptions.__required_keys__ == frozenset()
+
+    def test_the_flags_of_the_default_command(self, capsys: pytest.CaptureFixture[str]) -> None:
+        listed = flags("", capsys)
+        assert len(listed) == len(set(listed))
+        assert set(listed) == {*PRUNE, *DATA} | COMMAND[""] | EVERYWHERE | {"help", "version"}
+
+    @pytest.mark.parametrize("command", ["apply", "inspect", "compare"])
+    def test_the_flags_of_the_other_commands(
+        self, command: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        listed = set(flags(command, capsys)) - {"help", "version"}
+        assert listed == {*DATA} | COMMAND[command] | EVERYWHERE
+
+    @pytest.mark.parametrize("kind", [DataConfig, PruneConfig])
+    def test_every_field_is_documented(self, kind: type[Any]) -> None:
+        documented = re.findall(r"^        (\w+): \S", kind.__doc__ or "", flags=re.MULTILINE)
+        assert documented == [field.name for field in dataclasses.fields(kind)]
+
+
+class TestDefaults:
+    """What nobody asked for."""
+
+    def test_of_data(self) -> None:
+        assert dataclasses.asdict(DataConfig()) == {
+            "image_size": None,
+            "mean": (0.0,),
+            "std": (1.0,),
+            "scale": 1 / 255,
+            "layout": "auto",
+            "color": "auto",
+            "samples": None,
+            "batch_size": 64,
+            "threads": 0,
+        }
+
+    def test_of_pruning(self) -> None:
+        assert dataclasses.asdict(PruneConfig(macs=0.5)) == {
+            "ratio": None,
+            "macs": 0.5,
+            "params": None,
+            "criterion": "mean",
+            "scope": "global",
+            "normalize": "layer-mean",
+            "align": "auto",
+            "min_channels": 1,
+            "max_layer_ratio": 0.9,
+            "include": (),
+            "exclude": (),
+            "seed": 0,
+        }
+
+    def test_a_configuration_cannot_be_changed(self) -> None:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            DataConfig().samples = 3  # type: ignore[misc]
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            PruneConfig(macs=0.5).seed = 3  # type: ignore[misc]
+
+
+class TestSplitting:
+    """`prune_configs` and `data_config`."""
+
+    def test_every_option_finds_its_configuration(self) -> None:
+        pruning, reading = prune_configs({"macs": "1.2G", "samples": 7, "seed": 3, "scale": 2.0})
+        assert pruning == PruneConfig(macs="1.2G", seed=3)
+        assert reading == DataConfig(samples=7, scale=2.0)
+        assert data_config({"threads": 2}) == DataConfig(threads=2)
+
+    def test_an_unknown_option_is_named_with_those_there_are(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            data_config({"sampels": 7})  # type: ignore[typeddict-unknown-key]
+        assert str(caught.value) == f"unknown option 'sampels'; there are {', '.join(sorted(DATA))}"
+
+    def test_of_prune_too(self) -> None:
+        with pytest.raises(UsageError) as caught:
+            prune_configs({"macs": 0.5, "criterium": "l1"})  # type: ignore[typeddict-unknown-key]
+        message = str(caught.value)
+        assert message.startswith("unknown option 'criterium'; there are ")
+        assert "criterion" in message.partition(";")[2]
+        assert "samples" in message.partition(";")[2]
+
+    def test_a_misspelt_budget_is_the_thing_to_say(self) -> None:
+        with pytest.raises(UsageError, match="unknown option 'mac'"):
+            prune_configs({"mac": 0.5})  # type: ignore[typeddict-unknown-key]
+
+
+NAN, INF = float("nan"), float("inf")
+
+
+class TestRefusals:
+    """Every value that makes no sense, with a line that says which and what would."""
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({"image_size": (0, 28)}, "--image-size"),
+            ({"image_size": (28, -1)}, "--image-size"),
+            ({"mean": ()}, "--mean"),
+            ({"std": ()}, "--std"),
+            ({"std": (1.0, 0.0, 1.0)}, "--std"),
+            ({"samples": 0}, "--samples"),
+            ({"samples": -5}, "--samples"),
+            ({"batch_size": 0}, "--batch-size"),
+            ({"batch_size": -1}, "--batch-size"),
+            ({"threads": -1}, "--threads"),
+            ({"scale": NAN}, "--scale"),
+            ({"scale": INF}, "--scale"),
+            ({"mean": (NAN,)}, "--mean"),
+            ({"std": (INF,)}, "--std"),
+            ({"layout": "chw"}, "--layout"),
+            ({"color": "grey"}, "--color"),
+        ],
+    )
+    def test_of_data(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            DataConfig(**options)
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [
+            ({}, "no budget"),
+            ({"criterion": "l1"}, "no budget"),
+            ({"ratio": 1.0}, "--ratio 1.0"),
+            ({"ratio": 1.5}, "--ratio 1.5"),
+            ({"ratio": -0.1}, "--ratio -0.1"),
+            ({"ratio": NAN}, "--ratio nan"),
+            ({"ratio": 0.5, "min_channels": 0}, "--min-channels 0"),
+            ({"ratio": 0.5, "min_channels": -3}, "--min-channels -3"),
+            (
+                {"ratio": 0.5, "max_layer_ratio": 0.4},
+                "--ratio 0.5 contradicts --max-layer-ratio 0.4",
+            ),
+            ({"ratio": 0.95}, "--ratio 0.95 contradicts --max-layer-ratio 0.9"),
+            ({"ratio": 0.5, "max_layer_ratio": 1.1}, "--max-layer-ratio 1.1"),
+            ({"ratio": 0.5, "max_layer_ratio": -0.1}, "--max-layer-ratio -0.1"),
+            ({"ratio": 0.5, "max_layer_ratio": NAN}, "--max-layer-ratio nan"),
+            ({"ratio": 0.5, "criterion": "taylor"}, "--criterion taylor"),
+            ({"ratio": 0.5, "scope": "gobal"}, "--scope gobal"),
+            ({"ratio": 0.5, "normalize": "mean"}, "--normalize mean"),
+            ({"ratio": 0.5, "seed": -1}, "--seed -1"),
+        ],
+    )
+    def test_of_pruning(self, options: dict[str, Any], said: str) -> None:
+        with pytest.raises(UsageError) as caught:
+            PruneConfig(**options)
+        assert said in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("option", ["include", "exclude"])
+    def test_one_glob_is_no_list_of_its_letters(self, option: str) -> None:
+        """A bare string would be read letter by letter, and `*` alone matches everything."""
+        options: Any = {"macs": 0.5, option: "conv*"}
+        try:
+            pruning, _ = prune_configs(options)
+        except UsageError as error:
+            assert f"--{option}" in str(error)  # noqa: PT017 - either answer will do
+        else:
+            assert getattr(pruning, option) == ("conv*",)
+
+    def test_the_edges_are_allowed(self) -> None:
+        assert PruneConfig(ratio=0.0, max_layer_ratio=0.0, min_channels=1).ratio == 0.0
+        assert PruneConfig(ratio=0.999, max_layer_ratio=1.0).max_layer_ratio == 1.0
+        assert DataConfig(image_size=(1, 1), samples=1, batch_size=1, threads=0).samples == 1
+        assert DataConfig(std=(-1.0,)).std == (-1.0,)
