@@ -156,6 +156,19 @@ class TestPrune:
         images = {"image": digits()[0][:5]}
         assert_identical(run(onnx.load(path), images), run(half.model, images))
 
+    def test_the_original_is_never_saved_over(self, tmp_path: Path) -> None:
+        plain, big = tmp_path / "net.onnx", tmp_path / "big.onnx"
+        plain.write_bytes(LENET.read_bytes())
+        proto = onnx.load(LENET)
+        onnx.save(proto, big, save_as_external_data=True, location="big.data", size_threshold=0)
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        for source, targets in ((plain, [plain]), (big, [big, tmp_path / "big.data"])):
+            result = prune(source, macs=0.5, criterion="l1")
+            for target in targets:
+                with pytest.raises(onnxtrim.OutputError, match="is an input of this run"):
+                    result.save(target)
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
     def test_the_report_says_how_it_was_run(self, half: onnxtrim.PruneResult) -> None:
         report = half.report
         assert report.settings["macs"] == 0.5

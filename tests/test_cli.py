@@ -343,6 +343,17 @@ class TestProgram:
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert found.returncode == 0, found.stderr
 
+    def test_a_reader_that_leaves_is_no_fault_of_ours(self, model: Path) -> None:
+        """As in `onnxtrim inspect net.onnx --json | head -1`."""
+        command = [sys.executable, "-m", "onnxtrim", "inspect", str(model), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.close()
+            said = process.stderr.read().decode()
+        assert "internal error" not in said
+        assert "Traceback" not in said
+
     def test_as_a_module(self, model: Path) -> None:
         command = [sys.executable, "-m", "onnxtrim", "inspect", str(model), "--json"]
         found = subprocess.run(command, capture_output=True, text=True)

@@ -199,6 +199,21 @@ class TestModel:
         proto.opset_import.append(onnx.helper.make_opsetid("my.own", 1))
         onnx.save(proto, desk.model)
         desk.fails(desk.model, *L1, "--data", DIGITS).says(3, "ONNX Runtime cannot", "Mystery")
+        failure = desk.fails(desk.model, *L1)
+        failure.says(3, "ONNX Runtime cannot load", "Mystery")
+        assert "made up" not in failure.line, "no input in the world would help"
+
+    def test_that_takes_no_made_up_inputs(self, desk: Desk) -> None:
+        text = """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3] x, float[L] gains) => (float[N, 2] y) {
+          [one] a = Gemm(x, w1)
+          [act] r = Relu(a)
+          [last] b = Gemm(r, w2)
+          [scale] y = Mul(b, gains)
+        }"""
+        weights = {"w1": np.ones((3, 8), np.float32), "w2": np.ones((8, 2), np.float32)}
+        onnx.save(proto_of(text, weights), desk.model)
+        desk.fails(desk.model, *L1).says(3, "inputs were made up", "--data")
 
     def test_without_groups_that_can_be_cut(self, desk: Desk) -> None:
         text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 2] y) {
@@ -561,6 +576,13 @@ class TestProof:
         self.failed(desk, desk.model, *L1)
         desk.fails(desk.model, *L1, touched=True).says(1, "reproducer")
         assert {p.name for p in desk.folder.iterdir()} == {"net.onnx", "net-trimmed.failed"}
+
+    def test_a_file_where_the_reproducer_would_go(self, desk: Desk) -> None:
+        (desk.folder / "net-trimmed.failed").write_text("mine")
+        failure = desk.fails(desk.model, *L1, touched=True)
+        assert (desk.folder / "net-trimmed.failed").read_text() == "mine"
+        assert not (desk.folder / "net-trimmed.onnx").exists()
+        failure.says(1, "differs from the masked original")
 
     def test_from_python_nothing_is_written_at_all(self, desk: Desk) -> None:
         before = desk.contents()

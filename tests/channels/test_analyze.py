@@ -473,6 +473,19 @@ class TestSolution:
         assert reasons(analyze(model, only))["stem"].code == Code.UNKNOWN_OPERATOR
         assert "stem" in groups(analyze(model))
 
+    @pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+    def test_a_reason_does_not_depend_on_the_order_of_the_nodes(
+        self, order: tuple[str, str]
+    ) -> None:
+        # both pools take the channels of `first`, on axis 2, for positions
+        pools = "".join(f"[{name}] {name} = GlobalAveragePool (h) " for name in order)
+        channels = mapped(
+            "(float[N,3,5] x) => (float[N,3,1] y)",
+            f"[first] h = MatMul (x, w) {pools} y = Add (a, b)",
+            w=(5, 4),
+        )
+        assert reasons(channels)["first"].node == "a"
+
     @pytest.mark.parametrize("op", ["Conv (h{i}, w)", "Neg (h{i})"])
     def test_a_graph_of_hundreds_of_nodes_in_a_row(self, op: str) -> None:
         steps = "".join(f"h{i + 1} = {op.format(i=i)}\n" for i in range(600))

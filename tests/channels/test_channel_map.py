@@ -35,6 +35,16 @@ class TestGroup:
         assert FIRST.width == 3
         assert group("g", [0], {("b", 1): 1, ("a", 0): 1, ("b", 0): 1}).tensors == ("a", "b")
 
+    def test_the_weights_that_read_it_are_not_its_own_names(self) -> None:
+        read = dataclasses.replace(
+            group("g", [0], {("w1", 0): 1, ("h", 1): 1, ("w2", 1): 1}),
+            writers=(WeightUse("g", "w1", 0), WeightUse("branch", "tied", 0)),
+            readers=(WeightUse("next", "w2", 1), WeightUse("back", "tied", 1)),
+        )
+        tied = dataclasses.replace(read, axes={**read.axes, ("tied", 0): 1, ("tied", 1): 1})
+        # a weight that both reads and writes the group is its own
+        assert tied.own_names == ("g", "g", "branch", "h", "tied", "w1")
+
     def test_positions_come_in_the_order_of_the_units(self) -> None:
         # units 2, 0, 1 lie at 2, 0, 1 on the weight, and twice each on h
         assert FIRST.positions(AXES, "w1", 0).tolist() == [[2], [0], [1]]
@@ -89,6 +99,12 @@ class TestRestricted:
         assert [g.name for g in found.groups] == free
         held = {g.name for g in found.frozen_groups}
         assert held == {"block/first", "block/second", "head"} - set(free)
+
+    def test_the_weight_of_the_next_layer_names_that_layer(self) -> None:
+        first = dataclasses.replace(FIRST, readers=(WeightUse("block/second", "w2", 1),))
+        first = dataclasses.replace(first, axes={**first.axes, ("w2", 1): 1})
+        both = ChannelMap(AXES, 10, (first, SECOND), ())
+        assert [g.name for g in both.restricted(("w2",), ()).groups] == ["block/second"]
 
     def test_the_reason_names_the_option(self) -> None:
         included = MAP.restricted(("*first",), ()).frozen_groups[-1].reason

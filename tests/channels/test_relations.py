@@ -215,6 +215,31 @@ class TestRefusals:
         rel.seal(tensor(None, 2), BECAUSE)
         assert rel.refusals() == []
 
+    def test_what_a_rule_passes_over_is_frozen_if_channels_lie_there(self) -> None:
+        rel, h = Relations(), made("h", "N", 2, 3)
+        rel.bind(h, 1, rel.axis(initializer("v", 2), 0))  # ids 0 and 1
+        rel.bind(h, 2, rel.axis(initializer("w", 3), 0))  # ids 2 to 4
+        node = ir.Node("", "Pool", [h, None], name="pool", num_outputs=1)
+        rel.begin(node)
+        rel.axis(h, 1)
+        rel.end(node)
+        [(frozen, reason)] = rel.refusals()
+        assert ids(frozen) == [2, 3, 4]
+        assert (reason.code, reason.node) == (Code.POSITIONS, "pool")
+        assert reason.sentence == "axis 2 of h is read as positions, not channels"
+
+    def test_what_one_rule_speaks_of_another_may_pass_over(self) -> None:
+        rel, h = Relations(), made("h", "N", 2)
+        rel.bind(h, 1, rel.axis(initializer("w", 2), 0))
+        for name, speaks in (("speaks", True), ("silent", False)):
+            node = ir.Node("", "Thing", [h], name=name, num_outputs=1)
+            rel.begin(node)
+            if speaks:
+                rel.axis(h, 1)
+            rel.end(node)
+        [(_, reason)] = rel.refusals()
+        assert reason.node == "silent"
+
     def test_concrete_gives_a_fixed_axis_frozen_ids(self) -> None:
         rel = Relations()
         given = rel.axis(initializer("w", 2), 0)

@@ -1,13 +1,23 @@
 """Small edits: new constants under free names, and operands of a node's own."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx_ir as ir
 import pytest
 from oracle import proto_of
+from test_load import external_in_a_body
 
 from onnxtrim.graph import load
 from onnxtrim.graph.constants import constant_ints
-from onnxtrim.graph.edit import new_initializer, replace_constant, shape_of
+from onnxtrim.graph.edit import (
+    in_memory,
+    initializers,
+    new_initializer,
+    replace_constant,
+    shape_of,
+    weight_bytes,
+)
 
 
 def model() -> ir.Model:
@@ -52,6 +62,28 @@ class TestNewInitializer:
         value = new_initializer(model().graph, "new", np.arange(6).reshape(2, 3).T)
         assert value.const_value is not None
         assert value.const_value.tobytes() == np.array([0, 3, 1, 4, 2, 5]).tobytes()
+
+
+class TestAllGraphs:
+    """Weights of the bodies of If, Loop and Scan count as those of the main graph."""
+
+    def test_every_initializer_is_listed(self, tmp_path: Path) -> None:
+        found = load(external_in_a_body(tmp_path))
+        assert sorted(str(v.name) for v in initializers(found)) == ["add.w", "sub.w"]
+        assert [v.name for v in initializers(model())] == ["shape", "own"]
+
+    def test_their_bytes_are_counted(self, tmp_path: Path) -> None:
+        # two branches with two float32 each; two targets with two int64 each
+        assert weight_bytes(load(external_in_a_body(tmp_path))) == 2 * 2 * 4
+        assert weight_bytes(model()) == 2 * 2 * 8
+
+    def test_in_memory_they_need_no_file(self, tmp_path: Path) -> None:
+        source = load(external_in_a_body(tmp_path))
+        found = in_memory(source)
+        (tmp_path / "w.bin").unlink()
+        tensors = [value.const_value for value in initializers(found)]
+        assert [t.numpy().tolist() for t in tensors if t is not None] == [[1, 2], [1, 2]]
+        assert all(isinstance(v.const_value, ir.ExternalTensor) for v in initializers(source))
 
 
 class TestReplaceConstant:

@@ -624,23 +624,24 @@ class TestTargets:
         assert operators(model) == ["Relu", "Reshape", "Abs", "Reshape"]
 
     def test_one_after_the_other(self) -> None:
-        # the second target needs the shape that the first, once constant, gives
-        proto = view(
-            """
+        # the second target needs a size that only the first, once constant, gives: 24
+        middle = """
             s = Shape (h)
             b = Slice (s, first, one)
-            t1 = Concat <axis = 0> (b, rest)
+            t1 = Concat <axis = 0> (b, u)
             f = Reshape (h, t1)
             r = Relu (f)
             s2 = Shape (r)
-            t = Concat <axis = 0> (s2, one)
-            """,
-            "(float[N,4,2,3] x) => (float[a,b,c] y)",
-        )
+            c = Slice (s2, one, two)
+            m = Mul (c, one)
+            t = Concat <axis = 0> (m, rest)
+        """
+        proto = view(middle, "(float[N,4,2,3] x, int64[1] u) => (float[a,b] y)")
         proto.graph.node[-1].input[0] = "r"
-        model = normalized(proto, {"x": random(2, 4, 2, 3)})
+        inputs = {"x": random(2, 4, 2, 3), "u": np.array([24])}
+        model = normalized(proto, inputs)
         assert operators(model) == ["Relu", "Reshape", "Relu", "Reshape"]
-        assert run(model, {"x": random(2, 4, 2, 3)})["y"].shape == (2, 24, 1)
+        assert run(model, inputs)["y"].shape == (24, 2)
 
 
 def test_everything_at_once_computes_the_same() -> None:

@@ -14,7 +14,7 @@ from onnxtrim.errors import OutputError
 from onnxtrim.graph import load, save
 from onnxtrim.graph import save as save_function
 from onnxtrim.graph.runtime import Runner
-from onnxtrim.graph.save import atomic_write, check_writable
+from onnxtrim.graph.save import atomic_write, check_writable, refuse_overwriting
 
 TEXT = """<ir_version: 8, opset_import: ["": 17]> g (float[N,30] x) => (float[N,40] y) {
     h = MatMul (x, w)
@@ -250,6 +250,27 @@ class TestPlaces:
         path = tmp_path / ("x" * 300 + ".onnx")
         assert self.refused(write, path).startswith(f"{path}: cannot be written (")
         assert list(tmp_path.iterdir()) == []
+
+
+class TestRefuseOverwriting:
+    """What a run reads, it does not write over."""
+
+    def test_an_input_however_it_is_spelt(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "link.onnx").symlink_to(tmp_path / "in.onnx")
+        for spelling in ("in.onnx", "folder/../in.onnx", "link.onnx"):
+            with pytest.raises(OutputError) as caught:
+                refuse_overwriting([Path("out.onnx"), Path(spelling)], [tmp_path / "in.onnx"])
+            assert str(caught.value) == (
+                f"{spelling}: is an input of this run; give the output another name"
+            )
+
+    def test_another_file_is_no_matter(self, tmp_path: Path) -> None:
+        refuse_overwriting([tmp_path / "out.onnx"], [tmp_path / "in.onnx", tmp_path])
+        refuse_overwriting([], [tmp_path])
 
 
 def test_a_trial_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from oracle import Arrays, assert_identical, masked_by_hand, proto_of, run
 
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.channels.relations import Ids
-from onnxtrim.errors import VerificationError
+from onnxtrim.errors import OnnxtrimError, VerificationError
 from onnxtrim.graph import load, normalize
 from onnxtrim.selection import make_plan
 from onnxtrim.surgery import Verification, cut, masked, verify
@@ -200,6 +200,32 @@ class TestWrong:
     def test_a_model_that_the_runtime_cannot_run(self) -> None:
         message = refused(changed("w3", lambda a: a.resize((15, 3), refcheck=False)))
         assert message.startswith("the cut model does not hold: ")
+
+
+class TestNothingToCompare:
+    """Outputs without a finite figure look alike whatever was cut, so that they prove nothing."""
+
+    def spoilt(self, model: ir.Model, figure: float) -> ir.Model:
+        spoilt = model.clone()
+        array = np.full(3, figure, np.float32)
+        spoilt.graph.initializers["b3"].const_value = ir.Tensor(array, name="b3")
+        return spoilt
+
+    @pytest.mark.parametrize("figure", [np.nan, np.inf])
+    def test_no_proof_from_outputs_that_are_not_finite(self, figure: float) -> None:
+        model = self.spoilt(model_of(), figure)
+        channel_map = analyze(model)
+        first, second = channel_map.groups
+        other = np.sort(np.concatenate([first.units[[1, 2]], second.units[SECOND_GONE]]))
+        with pytest.raises(OnnxtrimError, match=r"finite|NaN|infinite|undefined"):
+            verify(model, thinned(model, other), channel_map, units(channel_map), inputs(), 6)
+
+    def test_one_infinity_is_not_the_other(self) -> None:
+        model = self.spoilt(model_of(), np.inf)
+        channel_map = analyze(model)
+        thinner = self.spoilt(thinned(model), -np.inf)
+        with pytest.raises(OnnxtrimError):
+            verify(model, thinner, channel_map, units(channel_map), inputs(), 6)
 
 
 class TestIntegers:
