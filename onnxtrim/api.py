@@ -43,7 +43,15 @@ from onnxtrim.report import (
     side,
     uncounted_warnings,
 )
-from onnxtrim.selection import Choice, PrunePlan, choose, make_plan, removed_units, steps_of
+from onnxtrim.selection import (
+    Alignment,
+    Choice,
+    PrunePlan,
+    alignments_of,
+    choose,
+    make_plan,
+    removed_units,
+)
 from onnxtrim.subject import Subject, prepare
 
 __all__ = ["PruneResult", "apply", "compare", "inspect", "prune"]
@@ -72,7 +80,8 @@ def prune(
         VerificationError: the result could not be proven; it carries a reproducer.
     """
     config, reading = prune_configs(options)
-    criterion, steps, clock = CRITERIA[config.criterion], steps_of(config.align), Clock()
+    criterion, clock = CRITERIA[config.criterion], Clock()
+    alignments = alignments_of(config.align)
     if data is None and criterion.needs is Needs.ACTIVATIONS:
         raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
     with clock("prepare"):
@@ -83,7 +92,7 @@ def prune(
         found = _measured(subject, channel_map, criterion, reading, progress)
     with clock("choose"):
         scoring = score_groups(subject.model, channel_map, criterion, found, config.seed)
-        choice = choose(channel_map, scoring.scores, subject.costs, config, steps)
+        choice = choose(channel_map, scoring.scores, subject.costs, config, alignments)
         weights = subject.model.graph.initializers
         plan = make_plan(channel_map, weights, choice.removed, subject.facts.sha256)
     job = Job(
@@ -91,12 +100,12 @@ def prune(
         channel_map=channel_map,
         plan=plan,
         removed=choice.removed,
-        step=choice.step,
+        step=choice.alignment.step,
         reading=reading,
         settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
         scores=scoring.scores,
         measurements=found,
-        warnings=scoring.warnings + _alignment_warnings(choice, steps),
+        warnings=scoring.warnings + _alignment_warnings(choice, alignments),
     )
     return execute(job, clock, progress)
 
@@ -167,7 +176,7 @@ def inspect(
         schema=SCHEMA,
         model=subject.facts,
         cost=side(subject.costs.now(), subject.bytes),
-        groups=group_rows(subject.channel_map, whole, steps_of("auto")[0], None, found),
+        groups=group_rows(subject.channel_map, whole, alignments_of("auto")[0].step, None, found),
         frozen=frozen_rows(subject.channel_map),
         barriers=barrier_rows(subject.channel_map),
         warnings=uncounted_warnings(subject.costs),
@@ -242,13 +251,14 @@ def _measured(
     )
 
 
-def _alignment_warnings(choice: Choice, steps: Sequence[int]) -> tuple[str, ...]:
-    """Returns a warning where the preferred step had to give way to the budget."""
-    if choice.step == steps[0]:
+def _alignment_warnings(choice: Choice, alignments: Sequence[Alignment]) -> tuple[str, ...]:
+    """Returns a warning where the preferred alignment had to give way to the budget."""
+    found = choice.alignment
+    if found == alignments[0]:
         return ()
     return (
-        f"the budget cannot be met in steps of {steps[0]} channels, which this runtime is fast at; "
-        f"cut in steps of {choice.step}, so that some of the MACs saved save no time",
+        f"the budget cannot be met in steps of {found.step} channels, which this runtime is fast "
+        f"at; groups were cut below that in steps of {found.below}, which saves MACs but no time",
     )
 
 

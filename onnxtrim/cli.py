@@ -3,11 +3,13 @@
 Imports that take long (the graph library, the runtime) wait until a command needs them.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +29,16 @@ _DONE, _USAGE, _UNUSABLE, _INTERRUPTED = 0, 2, 3, 130
 _REPORT_SUFFIXES = (".json", ".md")
 _PIPED_WIDTH = 120
 
+
+def _shown(default: object) -> str | None:
+    """Returns a default as one would type it; None where it is no more than being left out."""
+    if default is None or default is False or default == ():
+        return None
+    if isinstance(default, tuple):
+        return " ".join(f"{value:g}" for value in default)
+    return f"{default:.6g}" if isinstance(default, float) else str(default)
+
+
 app = App(
     name="onnxtrim",
     help=(
@@ -36,7 +48,7 @@ app = App(
         "cannot be used, 130 interrupted."
     ),
     help_format="plaintext",
-    default_parameter=Parameter(consume_multiple=True, negative=()),
+    default_parameter=Parameter(negative=(), show_default=_shown),
     result_action="return_value",
     suppress_keyboard_interrupt=False,
 )
@@ -63,7 +75,7 @@ class Speech:
 
 
 _Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
-_Reading = Annotated[DataConfig | None, Parameter(name="*")]
+_Reading = Annotated[DataConfig | None, Parameter(name="*", consume_multiple=True)]
 _Speaking = Annotated[Speech | None, Parameter(name="*")]
 _Output = Annotated[Path | None, Parameter(alias="-o")]
 
@@ -208,7 +220,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CycloptsError as error:
         return _failed(f"{_one_line(error)} (see onnxtrim --help)", _USAGE, verbose)
     except KeyboardInterrupt:
-        return _failed("interrupted; nothing was written", _INTERRUPTED, verbose=False)
+        return _failed("interrupted; no file was left half-written", _INTERRUPTED, verbose=False)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DONE
     except Exception as error:  # a fault of ours still deserves one line and a status
         message = f"internal error: {type(error).__name__}: {error}"
         return _failed(f"{message}; please report it, with the output of -v", _UNUSABLE, verbose)
@@ -305,7 +320,10 @@ def _say(
         from onnxtrim.report.text import show
 
         wide = None if sys.stdout.isatty() else _PIPED_WIDTH
-        show(document, Console(width=wide))
+        try:
+            show(document, Console(width=wide))
+        except SystemExit as error:  # rich's answer to a reader that leaves
+            raise BrokenPipeError from error
 
 
 @contextmanager
@@ -328,6 +346,12 @@ def _progress(speech: Speech) -> Iterator["Progress | None"]:
         yield show
 
 
+def _free_folder(target: Path) -> Path:
+    """Returns the folder for a reproducer: NAME.failed, numbered where a file is in its way."""
+    names = (f"{target.stem}.failed{number or ''}" for number in count())
+    return next(folder for folder in map(target.with_name, names) if not folder.is_file())
+
+
 @contextmanager
 def _reproducer(target: Path) -> Iterator[None]:
     """Writes the reproducer of a failed verification beside where the output would have gone."""
@@ -336,7 +360,7 @@ def _reproducer(target: Path) -> Iterator[None]:
     except VerificationError as error:
         if error.reproducer is None:
             raise
-        folder = error.reproducer.save(target.with_name(f"{target.stem}.failed"))
+        folder = error.reproducer.save(_free_folder(target))
         raise VerificationError(
             f"{error}; nothing was written but a reproducer in {folder}, please report it"
         ) from error

@@ -138,7 +138,7 @@ def _proven(job: Job) -> tuple[ir.Model, Verification]:
         failure.reproducer = FailedCut(subject.model, job.plan, subject.proof_inputs)
         raise failure from error
     except ModelError as error:
-        if subject.data is not None:
+        if subject.data is not None or "cannot run" not in str(error):
             raise
         raise ModelError(f"{error}; the inputs were made up, give real ones by --data") from error
     return thinner, proof

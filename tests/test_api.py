@@ -19,7 +19,7 @@ import onnxtrim
 from onnxtrim.channels import analyze
 from onnxtrim.config import CriterionName
 from onnxtrim.graph import ModelSource, load, normalize
-from onnxtrim.selection import removed_units, steps_of
+from onnxtrim.selection import alignments_of, removed_units
 
 ROOT = Path(__file__).parents[1]
 LENET = ROOT / "models" / "lenet-digits.onnx"
@@ -232,7 +232,7 @@ class TestPrune:
         assert [r.name for r in result.report.groups] == ["conv1", "fc1"]
 
     def test_a_budget_below_whole_blocks_is_met_with_a_warning(self) -> None:
-        block = steps_of("auto")[0]
+        block = alignments_of("auto")[0].step
         if block == 4:
             pytest.skip("this runtime computes four channels at a time: there is nothing smaller")
         result = prune(LENET, macs=0.06, criterion="l1")
@@ -241,7 +241,7 @@ class TestPrune:
         assert f"steps of {block} channels" in warning
         assert "steps of 4" in warning
         for row in result.report.groups[:2]:
-            assert (row.step, row.after % 4) == (4, 0)
+            assert (row.step, row.after % 4) == (block, 0)
 
     def test_progress_is_told(self) -> None:
         heard: list[tuple[str, int, int]] = []

@@ -123,9 +123,9 @@ class TestPrune:
             assert word in out
         assert out.splitlines()[-1] == f"written: {thin}"
 
-    def test_several_reports_behind_one_flag(self, model: Path, tmp_path: Path) -> None:
+    def test_several_reports(self, model: Path, tmp_path: Path) -> None:
         a, b = tmp_path / "a.md", tmp_path / "b.json"
-        quick(model, "--criterion", "l1", "--macs", "0.5", "-q", "--report", a, b)
+        quick(model, "--criterion", "l1", "--macs", "0.5", "-q", "--report", a, "--report", b)
         assert names(tmp_path) == {"net.onnx", "net-trimmed.onnx", "a.md", "b.json"}
 
     def test_the_output_goes_where_it_is_asked_to(self, model: Path, tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ class TestPrune:
         ]
 
     def test_every_option_arrives(self, model: Path, capfd: Captured) -> None:
-        options = {
+        options: dict[str, Any] = {
             "ratio": 0.1, "macs": 0.9, "params": "400k", "criterion": "mean", "scope": "layer",
             "normalize": "max", "align": 4, "min_channels": 3, "max_layer_ratio": 0.75,
             "include": ["conv*", "fc*"], "exclude": ["fc1"], "seed": 5, "image_size": [28, 28],
@@ -176,8 +176,11 @@ class TestPrune:
         }  # fmt: skip
         arguments = []
         for name, value in options.items():
-            values = value if isinstance(value, list) else [value]
-            arguments += [f"--{name.replace('_', '-')}", *map(str, values)]
+            flag = f"--{name.replace('_', '-')}"
+            if name in ("include", "exclude"):  # one glob a flag
+                arguments += [part for glob in options[name] for part in (flag, glob)]
+            else:
+                arguments += [flag, *map(str, value if isinstance(value, list) else [value])]
         done(model, "--data", DIGITS, *arguments, "--json")
         found = document(capfd.readouterr().out)
         assert found["settings"].keys() == options.keys()
@@ -187,7 +190,7 @@ class TestPrune:
 
     def test_include_and_exclude(self, model: Path, capfd: Captured) -> None:
         common = ["--criterion", "l1", "--ratio", "0.5", "--json"]
-        quick(model, *common, "--include", "conv1", "fc1", "--exclude", "fc1")
+        quick(model, *common, "--include", "conv1", "--include", "fc1", "--exclude", "fc1")
         found = document(capfd.readouterr().out)
         assert [g["name"] for g in found["groups"]] == ["conv1"]
         codes = {row["name"]: row["code"] for row in found["frozen"]}
@@ -264,6 +267,11 @@ class TestApply:
         assert capfd.readouterr() == ("", "")
 
 
+def reports(folder: Path) -> list[str | Path]:
+    """Returns the flags for a report of each kind."""
+    return ["--report", folder / "r.json", "--report", folder / "r.md"]
+
+
 class TestInspect:
     """`onnxtrim inspect`."""
 
@@ -284,7 +292,7 @@ class TestInspect:
         assert all(0 < g["statistics"]["zeros"] < 1 for g in found["groups"])
 
     def test_reports(self, model: Path, tmp_path: Path, capfd: Captured) -> None:
-        quick("inspect", model, "-q", "--report", tmp_path / "r.json", tmp_path / "r.md")
+        quick("inspect", model, "-q", *reports(tmp_path))
         assert capfd.readouterr() == ("", "")
         assert document((tmp_path / "r.json").read_text())["frozen"][0]["name"] == "fc2"
         assert "| fc2 | 10 |" in (tmp_path / "r.md").read_text()
@@ -311,7 +319,7 @@ class TestCompare:
         assert 0 < found["latency_ratio"]["p10"] <= found["latency_ratio"]["p90"]
 
     def test_reports(self, model: Path, tmp_path: Path, capfd: Captured) -> None:
-        quick("compare", model, model, "-q", "--report", tmp_path / "r.json", tmp_path / "r.md")
+        quick("compare", model, model, "-q", *reports(tmp_path))
         assert capfd.readouterr() == ("", "")
         assert document((tmp_path / "r.json").read_text())["names"] == ["net.onnx", "net.onnx"]
         assert (tmp_path / "r.md").read_text().startswith("# net.onnx and net.onnx\n")

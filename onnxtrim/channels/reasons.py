@@ -18,7 +18,6 @@ class Code(enum.StrEnum):
     MIXED = "channels are mixed"
     BROADCAST = "broadcast"
     POSITIONS = "positions, not channels"
-    NO_WRITER = "no writer"
 
 
 @dataclass(frozen=True, slots=True, order=True)

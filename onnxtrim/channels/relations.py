@@ -140,7 +140,9 @@ class Relations:
                 key = str(value.name if value is not None else ""), axis
                 if key not in self._touched:
                     sentence = f"axis {axis} of {key[0]} is read as positions, not channels"
-                    self._passed_over.setdefault(key, self.reason(Code.POSITIONS, sentence))
+                    reason = self.reason(Code.POSITIONS, sentence)
+                    others = self._passed_over.get(key, reason)
+                    self._passed_over[key] = min(reason, others, key=lambda r: r.rank)
 
     def reason(self, code: Code, sentence: str) -> Reason:
         """Returns a reason that names the current node."""

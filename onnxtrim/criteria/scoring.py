@@ -10,6 +10,7 @@ from onnxtrim.calibration.measurements import Measurements
 from onnxtrim.channels import ChannelGroup, ChannelMap
 from onnxtrim.criteria.base import Criterion, GroupView, Scores
 from onnxtrim.criteria.l1 import L1
+from onnxtrim.errors import ModelError
 
 __all__ = ["Scoring", "score_groups"]
 
@@ -34,6 +35,9 @@ def score_groups(
     A criterion that needs exact zeros is degenerate in a group whose activations have none: all
     units would score alike, and the order would be that of their positions. Such a group is
     ranked by L1 instead, and a warning says so.
+
+    Raises:
+        ModelError: a score is not finite.
     """
     scores: dict[str, Scores] = {}
     warnings: list[str] = []
@@ -48,6 +52,11 @@ def score_groups(
                 f"ranked by {stand_in.name} instead"
             )
         scores[group.name] = rule.score(view)
+        if not np.isfinite(scores[group.name]).all():
+            raise ModelError(
+                f"{group.name}: its {rule.name} scores are not finite; its weights hold NaN or "
+                "infinity, train or export the model again"
+            )
         alike = group.width > 1 and np.ptp(scores[group.name]) == 0
         if rule is criterion and criterion.wants_zeroes and alike:
             warnings.append(

@@ -76,17 +76,18 @@ def constant_array(model: ir.Model, name: str) -> npt.NDArray[Any]:
     for node in model.graph:
         for output in node.outputs:
             if output.name == name:
-                nodes = dict.fromkeys(_ancestors(output))
+                nodes = _ancestors(model.graph, output)
                 return Runner(_constant_graph(model, nodes, [output]), optimize=False)({})[name]
     raise ValueError(f"the model has no tensor {name!r}")
 
 
-def _ancestors(value: ir.Value) -> list[ir.Node]:
-    """Returns the nodes that `value` is computed by, each after those it needs."""
-    node = value.producer()
-    if node is None:
-        return []
-    return [a for v in node.inputs if v is not None for a in _ancestors(v)] + [node]
+def _ancestors(graph: ir.Graph, value: ir.Value) -> dict[ir.Node, None]:
+    """Returns, in the order of the graph, the nodes that `value` is computed by."""
+    needed = {value}
+    for node in reversed(graph):
+        if needed.intersection(node.outputs):
+            needed.update(v for v in node.inputs if v is not None)
+    return {node: None for node in graph if needed.intersection(node.outputs)}
 
 
 def _foldable_nodes(graph: ir.Graph) -> dict[ir.Node, None]:

@@ -5,6 +5,7 @@ runtime could make sense of is refused here.
 """
 
 import math
+from collections.abc import Iterator
 
 import onnx
 import onnx_ir as ir
@@ -13,35 +14,51 @@ from onnxtrim.errors import LoadError
 
 __all__ = ["validate"]
 
+_COMPLEX = (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128)
+_BYTE_BITS = 8
+
 
 def validate(proto: onnx.ModelProto, where: str) -> None:
     """Raises where `proto`, which came from `where`, is no graph that holds together.
 
     Raises:
         LoadError: it has no outputs, uses or lists a tensor that nothing makes before, makes one
-            twice, holds sparse weights, or weights whose bytes do not fit their sizes.
+            twice, holds sparse weights, or weights whose data do not fit their sizes.
     """
-    graph = proto.graph
-    if not proto.HasField("graph") or not graph.output:
+    if not proto.HasField("graph") or not proto.graph.output:
         raise LoadError(f"{where}: not an ONNX file (it holds no graph with outputs)")
-    if graph.sparse_initializer or any(_holds_sparse(node) for node in graph.node):
+    _check_graph(proto.graph, frozenset(), where)
+
+
+def _check_graph(graph: onnx.GraphProto, outer: frozenset[str], where: str) -> None:
+    """Raises LoadError where `graph`, which sees the tensors `outer`, does not hold together."""
+    if graph.sparse_initializer:
         raise LoadError(f"{where}: holds sparse weights, which are not read; store them densely")
     for tensor in graph.initializer:
-        _check_bytes(tensor, where)
-    known = {"", *(v.name for v in graph.input), *(t.name for t in graph.initializer)}
+        _check_tensor(tensor, f"{where}: weight {tensor.name!r}")
+    own = {v.name for v in graph.input} | {t.name for t in graph.initializer}
     later = {name for node in graph.node for name in node.output}
     for node in graph.node:
-        for name in node.input:
-            if name not in known:
-                how = "before it is made; sort the nodes" if name in later else "that nothing makes"
-                raise LoadError(f"{where}: node {_label(node)!r} uses tensor {name!r} {how}")
-        for name in node.output:
-            if name and name in known:
+        _check_inputs(node, own | outer, later, where)
+        for tensor in _tensors(node, where):
+            _check_tensor(tensor, f"{where}: the tensor in node {_label(node)!r}")
+        for body in _bodies(node):
+            _check_graph(body, frozenset(own | outer), where)
+        for name in filter(None, node.output):
+            if name in own:
                 raise LoadError(f"{where}: tensor {name!r} is made twice; export the model again")
-            known.add(name)
+            own.add(name)
     for output in graph.output:
-        if output.name not in known:
+        if output.name not in own:
             raise LoadError(f"{where}: nothing makes the output {output.name!r} of the graph")
+
+
+def _check_inputs(node: onnx.NodeProto, known: set[str], later: set[str], where: str) -> None:
+    """Raises LoadError where a node uses a tensor that nothing made before it."""
+    for name in filter(None, node.input):
+        if name not in known:
+            how = "before it is made; sort the nodes" if name in later else "that nothing makes"
+            raise LoadError(f"{where}: node {_label(node)!r} uses tensor {name!r} {how}")
 
 
 def _label(node: onnx.NodeProto) -> str:
@@ -49,25 +66,61 @@ def _label(node: onnx.NodeProto) -> str:
     return node.name or node.op_type
 
 
-def _holds_sparse(node: onnx.NodeProto) -> bool:
-    """Returns whether an attribute of a node is a sparse tensor."""
-    return any(attribute.HasField("sparse_tensor") for attribute in node.attribute)
+def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """Yields the graphs in the attributes of a node."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
 
 
-def _check_bytes(tensor: onnx.TensorProto, where: str) -> None:
-    """Raises LoadError for a weight of an unknown type, or with too few or too many bytes."""
+def _tensors(node: onnx.NodeProto, where: str) -> Iterator[onnx.TensorProto]:
+    """Yields the tensors in the attributes of a node.
+
+    Raises:
+        LoadError: one is sparse, or a constant holds nothing.
+    """
+    if node.op_type == "Constant" and not node.attribute:
+        raise LoadError(f"{where}: constant {_label(node)!r} holds nothing; export the model again")
+    for attribute in node.attribute:
+        if attribute.HasField("sparse_tensor"):
+            raise LoadError(
+                f"{where}: holds sparse weights, which are not read; store them densely"
+            )
+        if attribute.HasField("t"):
+            yield attribute.t
+        yield from attribute.tensors
+
+
+def _check_tensor(tensor: onnx.TensorProto, what: str) -> None:
+    """Raises LoadError for a tensor of an unknown type, or with too few or too many data."""
     try:
         kind = ir.DataType(tensor.data_type)
-    except ValueError as error:
+    except ValueError:
+        kind = ir.DataType.UNDEFINED
+    if kind == ir.DataType.UNDEFINED:
         raise LoadError(
-            f"{where}: not a valid ONNX model (weight {tensor.name!r} has the unknown type "
-            f"{tensor.data_type})"
-        ) from error
-    if not tensor.HasField("raw_data") or kind == ir.DataType.STRING:
-        return
-    expected = -(-math.prod(tensor.dims) * kind.bitwidth // 8)
-    if len(tensor.raw_data) != expected:
-        raise LoadError(
-            f"{where}: weight {tensor.name!r} has {len(tensor.raw_data)} bytes instead of "
-            f"{expected}; the file is damaged, copy or export it again"
+            f"{what} has the unknown type {tensor.data_type}: not a valid ONNX model "
+            "(or one of a newer version of ONNX)"
         )
+    if tensor.data_location == onnx.TensorProto.EXTERNAL:
+        return
+    size = math.prod(tensor.dims)
+    if tensor.HasField("raw_data"):
+        found, expected, unit = len(tensor.raw_data), -(-size * _bits(kind) // _BYTE_BITS), "bytes"
+    else:
+        fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data)
+        found = sum(map(len, (*fields, tensor.uint64_data, tensor.string_data)))
+        expected, unit = size * (2 if kind in _COMPLEX else 1), "elements"
+        if _bits(kind) < _BYTE_BITS:  # several share an element of int32_data
+            return
+    if found != expected:
+        raise LoadError(
+            f"{what} has {found} {unit} instead of {expected}; the file is damaged, copy or "
+            "export it again"
+        )
+
+
+def _bits(kind: ir.DataType) -> int:
+    """Returns the bits of an element; those of a text count as bytes that nobody compares."""
+    return _BYTE_BITS if kind == ir.DataType.STRING else kind.bitwidth

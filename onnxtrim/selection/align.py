@@ -7,6 +7,7 @@ altogether. So widths between two steps stay at the upper one: those channels ar
 
 import math
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,28 +20,49 @@ from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Runner
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["aligned_width", "block_of_runtime", "group_step", "steps_of"]
+__all__ = [
+    "Alignment",
+    "aligned_width",
+    "alignments_of",
+    "block_of_runtime",
+    "group_alignment",
+    "group_step",
+]
 
 _SMALLEST = 4
 _KERNEL_RANK = 4
 
 
-def steps_of(align: str | int) -> tuple[int, ...]:
-    """Returns the steps in channels that `--align` allows, the preferred one first; 1 for none.
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The steps that widths keep to, in channels.
 
-    `auto` is the block of the runtime; only where no budget can be met so, multiples of 4, which
-    the runtime's fast layout still takes.
+    Attributes:
+        step: widths are multiples of it; 1 for no alignment.
+        below: widths below one step are multiples of this one; `step` where none shall be.
+    """
+
+    step: int
+    below: int
+
+
+def alignments_of(align: str | int) -> tuple[Alignment, ...]:
+    """Returns what `--align` allows, the preferred alignment first.
+
+    `auto` is the block of the runtime. Only where no budget can be met so, widths may fall below
+    one block, to multiples of 4, which the runtime's fast layout still takes.
 
     Raises:
         UsageError: it is neither `auto`, `none` nor a positive figure.
     """
     if align == "auto":
         block = block_of_runtime()
-        return (block,) if block == _SMALLEST else (block, _SMALLEST)
+        whole = Alignment(block, block)
+        return (whole,) if block == _SMALLEST else (whole, Alignment(block, _SMALLEST))
     if align == "none":
-        return (1,)
+        return (Alignment(1, 1),)
     if str(align).isdecimal() and int(align) > 0:
-        return (int(align),)
+        return (Alignment(int(align), int(align)),)
     raise UsageError(f"--align {align}: give auto, none, or a step in channels such as 8")
 
 
@@ -73,12 +95,19 @@ def group_step(group: ChannelGroup, step: int) -> int:
     return math.lcm(*(step // math.gcd(step, positions) for positions in group.block_positions))
 
 
-def aligned_width(kept: int, width: int, step: int) -> int:
+def group_alignment(group: ChannelGroup, alignment: Alignment) -> Alignment:
+    """Returns an alignment in channels as the one of a group in units."""
+    return Alignment(group_step(group, alignment.step), group_step(group, alignment.below))
+
+
+def aligned_width(kept: int, width: int, alignment: Alignment) -> int:
     """Returns the smallest width from `kept` up to `width` that wastes no computation.
 
-    Multiples of `step`, or all of `width`. A group narrower than a step never fills one, so that
-    multiples of 4 are all it can keep to.
+    A group narrower than a step never fills one, so that multiples of 4 are all it can keep to.
     """
+    step = alignment.step
     if width < step:
         step = math.gcd(step, _SMALLEST)
+    elif kept <= step - alignment.below:
+        step = alignment.below
     return min(-(-kept // step) * step, width)

@@ -10,6 +10,7 @@ from onnxtrim.selection.cost import Cost
 __all__ = ["Budget", "parse_amount"]
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_SMALLEST_BROKEN = 1000
 _AMOUNT = re.compile(r"\s*([0-9]*\.?[0-9]+(?:e[+-]?[0-9]+)?)\s*([kmgt]?)\s*", re.IGNORECASE)
 
 
@@ -46,6 +47,8 @@ def parse_amount(option: str, amount: float | str) -> float:
     """
     match = _AMOUNT.fullmatch(str(amount))
     value = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
+    if match and not match[2] and 1 < value < _SMALLEST_BROKEN and not value.is_integer():
+        raise UsageError(f"{option} {amount}: a fraction is at most 1, a figure whole or {amount}M")
     if value <= 0:
         raise UsageError(
             f"{option} {amount}: give a fraction that may remain, such as 0.5, or a figure such "

@@ -17,7 +17,7 @@ from onnxtrim.channels import ChannelGroup, ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import PruneConfig
 from onnxtrim.errors import BudgetError
-from onnxtrim.selection.align import aligned_width, group_step
+from onnxtrim.selection.align import Alignment, aligned_width, group_alignment
 from onnxtrim.selection.budget import Budget
 from onnxtrim.selection.cost import CostModel
 from onnxtrim.selection.normalize_scores import removal_keys
@@ -35,20 +35,20 @@ class _Candidate:
     units: Ids
     keys: Scores
     floor: int
-    step: int
+    alignment: Alignment
 
     def width_after(self, wanted: int) -> int:
         """Returns the width once at most `wanted` units go."""
         width = self.group.width
-        return aligned_width(max(width - wanted, self.floor), width, self.step)
+        return aligned_width(max(width - wanted, self.floor), width, self.alignment)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The units to remove, sorted, and the alignment step in channels that they were chosen in."""
+    """The units to remove, sorted, and the alignment in channels that they were chosen in."""
 
     removed: Ids
-    step: int
+    alignment: Alignment
 
 
 def choose(
@@ -56,33 +56,35 @@ def choose(
     scores: Mapping[str, Scores],
     costs: CostModel,
     config: PruneConfig,
-    steps: Sequence[int],
+    alignments: Sequence[Alignment],
 ) -> Choice:
-    """Returns the units to remove, in the first of `steps` in which the budget can be met.
+    """Returns the units to remove, in the first of `alignments` in which the budget can be met.
 
     Args:
         channel_map: the groups; those with a reason are left alone.
         scores: higher = keep, one figure a unit, by group name.
         costs: the cost model of the original.
         config: budgets, scope, floors and caps.
-        steps: alignment steps in channels, the preferred one first; 1 for none.
+        alignments: in channels, the preferred one first.
 
     Raises:
         BudgetError: even the thinnest plan does not meet the budget.
     """
     budget = Budget.of(config, costs.now())
-    for step in steps:
-        candidates = [_candidate(g, scores[g.name], config, step) for g in channel_map.groups]
+    for alignment in alignments:
+        candidates = [_candidate(g, scores[g.name], config, alignment) for g in channel_map.groups]
         levels = _Levels(channel_map, candidates, costs, budget, _share(candidates, config))
         if levels.met(levels.widths(levels.last)):
             widths = levels.widths(levels.smallest())
             if config.scope == "global":
                 widths = levels.given_back(widths)
-            return Choice(levels.removed(widths), step)
+            return Choice(levels.removed(widths), alignment)
     raise BudgetError(_shortfall(levels, budget, channel_map))
 
 
-def _candidate(group: ChannelGroup, scores: Scores, config: PruneConfig, step: int) -> _Candidate:
+def _candidate(
+    group: ChannelGroup, scores: Scores, config: PruneConfig, alignment: Alignment
+) -> _Candidate:
     """Returns `group` with its units in the order of removal; ties fall by position."""
     keys = removal_keys(scores, config.scope, config.normalize)
     order = np.lexsort((np.arange(len(scores)), scores, keys))
@@ -92,7 +94,7 @@ def _candidate(group: ChannelGroup, scores: Scores, config: PruneConfig, step: i
         units=group.units[order],
         keys=keys[order],
         floor=min(max(config.min_channels, must_stay, 1), group.width),
-        step=group_step(group, step),
+        alignment=group_alignment(group, alignment),
     )
 
 
@@ -168,7 +170,9 @@ class _Levels:
             best = max(open_groups, key=lambda i: self._next_key(i, widths[i]))
             wider = list(widths)
             c = self._candidates[best]
-            wider[best] = aligned_width(min(widths[best] + 1, c.group.width), c.group.width, c.step)
+            wider[best] = aligned_width(
+                min(widths[best] + 1, c.group.width), c.group.width, c.alignment
+            )
             if wider[best] > widths[best] and self.met(wider):
                 widths = wider
             else:

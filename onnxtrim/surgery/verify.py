@@ -16,7 +16,7 @@ import onnx_ir as ir
 from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.ops import rule_of
 from onnxtrim.channels.relations import Ids
-from onnxtrim.errors import OnnxtrimError, VerificationError
+from onnxtrim.errors import ModelError, OnnxtrimError, VerificationError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.edit import new_initializer
@@ -57,11 +57,17 @@ def verify(
     """Returns the measured errors of `after` against the masked `before` on real `inputs`.
 
     Raises:
-        ModelError: ONNX Runtime cannot run the model as it was.
+        ModelError: ONNX Runtime cannot run the model as it was, or it answers nothing finite.
         VerificationError: interfaces or outputs differ, the checker refuses the result, or ONNX
             Runtime cannot run it with its optimisations on.
     """
     expected = Runner(masked(before, channel_map, removed), optimize=False)(inputs)
+    for name, want in expected.items():
+        if want.dtype.kind == "f" and want.size and not np.isfinite(want).any():
+            raise ModelError(
+                f"output {name!r} of the model as it was is nowhere finite, so that nothing can be "
+                "proven; give inputs that it is made for by --data"
+            )
     _check_interface(before, after)
     try:
         edge.check(after)
@@ -137,11 +143,10 @@ def _errors(name: str, want: npt.NDArray[Any], got: npt.NDArray[Any]) -> tuple[f
         same = np.array_equal(want, got)
         return (0.0, 0.0) if same else (np.inf, np.inf)
     expected, actual = want.astype(np.float64), got.astype(np.float64)
-    if not np.array_equal(np.isfinite(expected), np.isfinite(actual)):
-        return np.inf, np.inf
     finite = np.isfinite(expected)
-    if not finite.any():
-        return 0.0, 0.0
+    if not np.array_equal(expected[~finite], actual[~finite], equal_nan=True):
+        return np.inf, np.inf
     absolute = float(np.max(np.abs(expected - actual)[finite]))
     scale = float(np.max(np.abs(expected[finite])))
-    return absolute, absolute / scale if scale > 0 else absolute
+    relative = absolute / scale if scale > 0 else absolute
+    return (absolute, relative) if np.isfinite(relative) else (np.inf, np.inf)

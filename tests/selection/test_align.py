@@ -11,7 +11,7 @@ from oracle import Arrays, proto_of
 from onnxtrim.channels import ChannelGroup, analyze
 from onnxtrim.errors import UsageError
 from onnxtrim.graph import load, normalize
-from onnxtrim.selection import steps_of
+from onnxtrim.selection import Alignment, alignments_of
 from onnxtrim.selection.align import aligned_width, block_of_runtime, group_step
 
 # kept -> width by step 1, 4, 8, 16, in a group of 22.
@@ -37,7 +37,7 @@ TABLE = [
 def test_a_width_is_raised_to_what_costs_no_more(
     kept: int, one: int, four: int, eight: int, sixteen: int
 ) -> None:
-    found = [aligned_width(kept, 22, step) for step in (1, 4, 8, 16)]
+    found = [aligned_width(kept, 22, Alignment(step, step)) for step in (1, 4, 8, 16)]
     assert found == [one, four, eight, sixteen]
 
 
@@ -63,17 +63,35 @@ def test_a_width_is_raised_to_what_costs_no_more(
     ],
 )
 def test_other_steps(kept: int, width: int, step: int, expected: int) -> None:
-    assert aligned_width(kept, width, step) == expected
+    assert aligned_width(kept, width, Alignment(step, step)) == expected
 
 
 @given(st.integers(1, 200), st.integers(0, 200), st.integers(1, 64))
 def test_aligning_keeps_at_least_what_is_asked_and_settles(kept: int, more: int, step: int) -> None:
     width = kept + more
-    found = aligned_width(kept, width, step)
+    found = aligned_width(kept, width, Alignment(step, step))
     assert kept <= found <= width
-    assert aligned_width(found, width, step) == found
+    assert aligned_width(found, width, Alignment(step, step)) == found
     assert found - kept < max(step, 1)
-    assert aligned_width(max(kept - 1, 1), width, step) <= found
+    assert aligned_width(max(kept - 1, 1), width, Alignment(step, step)) <= found
+
+
+@pytest.mark.parametrize(
+    ("kept", "width", "expected"),
+    [
+        (1, 40, 4),
+        (4, 40, 4),
+        (9, 40, 12),
+        (12, 40, 12),
+        (13, 40, 16),  # from here on the next width is a whole block
+        (17, 40, 32),
+        (33, 40, 40),
+        (1, 10, 4),
+        (9, 10, 10),
+    ],
+)
+def test_below_one_block(kept: int, width: int, expected: int) -> None:
+    assert aligned_width(kept, width, Alignment(16, 4)) == expected
 
 
 class TestGroupStep:
@@ -131,24 +149,25 @@ class TestGroupStep:
         assert (dense.block_positions, group_step(dense, 16)) == ((), 1)
 
 
-class TestStepsOf:
-    """`steps_of`: what `--align` says, the preferred step first."""
+class TestAlignmentsOf:
+    """`alignments_of`: what `--align` says, the preferred one first."""
 
     @pytest.mark.parametrize(
-        ("align", "steps"),
-        [("none", (1,)), (8, (8,)), ("8", (8,)), (1, (1,)), ("1", (1,)), (48, (48,))],
+        ("align", "step"),
+        [("none", 1), (8, 8), ("8", 8), (1, 1), ("1", 1), (48, 48)],
     )
-    def test_figures(self, align: str | int, steps: tuple[int, ...]) -> None:
-        assert steps_of(align) == steps
+    def test_figures(self, align: str | int, step: int) -> None:
+        assert alignments_of(align) == (Alignment(step, step),)
 
     def test_auto_is_the_block_of_the_runtime_and_then_the_smallest_vector(self) -> None:
         block = block_of_runtime()
-        assert steps_of("auto") == ((block, 4) if block > 4 else (4,))
+        whole, below = Alignment(block, block), Alignment(block, 4)
+        assert alignments_of("auto") == ((whole, below) if block > 4 else (whole,))
 
     @pytest.mark.parametrize("align", [0, "0", -8, "-8", "7.5", "", "Auto", "eight", "8x", "1e1"])
     def test_anything_else_is_refused(self, align: str | int) -> None:
         with pytest.raises(UsageError) as caught:
-            steps_of(align)
+            alignments_of(align)
         assert str(caught.value) == (
             f"--align {align}: give auto, none, or a step in channels such as 8"
         )

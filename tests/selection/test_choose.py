@@ -20,6 +20,7 @@ from onnxtrim.errors import BudgetError
 from onnxtrim.graph import load, normalize
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.selection import CostModel, choose, make_plan
+from onnxtrim.selection.align import Alignment
 from onnxtrim.surgery import cut
 
 PIXELS = 64
@@ -100,16 +101,23 @@ def kept_units(removed: Ids, problem: Problem) -> dict[str, list[int]]:
     }
 
 
-def fills_blocks(kept: int, width: int, step: int) -> bool:
+def fills_blocks(kept: int, width: int, to: Alignment) -> bool:
     """Returns whether a width is one that the runtime is fast at."""
-    return kept == width or kept % (math.gcd(step, 4) if width < step else step) == 0
+    if width < to.step:
+        return kept == width or kept % math.gcd(to.step, 4) == 0
+    return kept == width or kept % (to.step if kept >= to.step else to.below) == 0
 
 
-def widened(kept: int, index: int, step: int) -> int:
+def plain(step: int) -> Alignment:
+    """Returns the alignment of `--align STEP`."""
+    return Alignment(step, step)
+
+
+def widened(kept: int, index: int, to: Alignment) -> int:
     """Returns the smallest width of a group from `kept` on that fills blocks where it must."""
     width = WIDTHS[index]
     return next(
-        w for w in range(kept, width + 1) if not BLOCKED[index] or fills_blocks(w, width, step)
+        w for w in range(kept, width + 1) if not BLOCKED[index] or fills_blocks(w, width, to)
     )
 
 
@@ -147,7 +155,14 @@ def any_scores(draw: st.DrawFn) -> Scores:
 
 
 amounts = st.one_of(st.none(), st.floats(0.01, 1.0))
-steps = st.sampled_from([(1,), (4,), (8,), (16,), (6,), (16, 4), (8, 4), (64, 1)])
+alignments = st.sampled_from(
+    [
+        *((plain(step),) for step in (1, 4, 6, 8, 16)),
+        (plain(16), Alignment(16, 4)),
+        (plain(8), Alignment(8, 4)),
+        (plain(64), plain(1)),
+    ]
+)
 
 
 @st.composite
@@ -177,19 +192,19 @@ def limits(config: PruneConfig) -> tuple[float, float]:
     )
 
 
-def share_of(config: PruneConfig, step: int) -> int:
+def share_of(config: PruneConfig, to: Alignment) -> int:
     """Returns how many units `--ratio` wants gone."""
     ratio = config.ratio or 0.0
     if config.scope == "global":
         return math.floor(ratio * sum(WIDTHS) + 1e-9)
     wanted = [w - math.floor(ratio * w + 1e-9) for w in WIDTHS]
-    kept = [widened(max(k, floor_of(i, config)), i, step) for i, k in enumerate(wanted)]
+    kept = [widened(max(k, floor_of(i, config)), i, to) for i, k in enumerate(wanted)]
     return sum(WIDTHS) - sum(kept)
 
 
-def check_refusal(message: str, config: PruneConfig, step: int) -> None:
+def check_refusal(message: str, config: PruneConfig, to: Alignment) -> None:
     """Fails unless a refusal says what was asked and what the thinnest plan of all comes to."""
-    widths = [widened(floor_of(i, config), i, step) for i in range(3)]
+    widths = [widened(floor_of(i, config), i, to) for i in range(3)]
     reasons = []
     for name, limit, least, whole in zip(
         ("macs", "params"), limits(config), by_widths(*widths), (MACS, PARAMS), strict=True
@@ -197,7 +212,7 @@ def check_refusal(message: str, config: PruneConfig, step: int) -> None:
         if least > limit:
             share = f"{least / whole:.0%}"
             reasons.append(f"{name} {limit:,} asked, {least:,} ({share} of the original) reachable")
-    wanted, can = share_of(config, step), sum(WIDTHS) - sum(widths)
+    wanted, can = share_of(config, to), sum(WIDTHS) - sum(widths)
     if can < wanted:
         reasons.append(f"{wanted} of {sum(WIDTHS)} channels to go, {can} can")
     assert reasons, "the thinnest plan meets the budget, so there was no reason to refuse"
@@ -205,85 +220,85 @@ def check_refusal(message: str, config: PruneConfig, step: int) -> None:
     assert "\n" not in message
 
 
-@given(any_scores(), configs(), steps)
+@given(any_scores(), configs(), alignments)
 def test_the_budget_is_met_or_the_refusal_names_what_is_reachable(
-    scores: Scores, config: PruneConfig, steps: Sequence[int]
+    scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        choice = choose(NET.channel_map, scores, NET.costs, config, steps)
+        choice = choose(NET.channel_map, scores, NET.costs, config, among)
     except BudgetError as error:
-        check_refusal(str(error), config, steps[-1])
+        check_refusal(str(error), config, among[-1])
         return
     macs, params = counted(choice.removed)
     assert macs <= limits(config)[0]
     assert params <= limits(config)[1]
-    assert len(choice.removed) >= share_of(config, choice.step)
+    assert len(choice.removed) >= share_of(config, choice.alignment)
     for i, kept in enumerate(kept_widths(choice.removed)):
         assert kept >= floor_of(i, config)
-        assert kept == widened(kept, i, choice.step)
+        assert kept == widened(kept, i, choice.alignment)
     for group in NET.channel_map.groups:
         gone = np.isin(group.units, choice.removed)
         if gone.any() and not gone.all():
             assert scores[group.name][gone].max() <= scores[group.name][~gone].min()
 
 
-@given(any_scores(), configs(), steps)
+@given(any_scores(), configs(), alignments)
 def test_a_later_step_is_a_last_resort(
-    scores: Scores, config: PruneConfig, steps: Sequence[int]
+    scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        found = choose(NET.channel_map, scores, NET.costs, config, steps)
+        found = choose(NET.channel_map, scores, NET.costs, config, among)
     except BudgetError:
         return
-    for step in steps[: steps.index(found.step)]:
+    for to in among[: among.index(found.alignment)]:
         with pytest.raises(BudgetError):
-            choose(NET.channel_map, scores, NET.costs, config, [step])
-    alone = choose(NET.channel_map, scores, NET.costs, config, [found.step])
+            choose(NET.channel_map, scores, NET.costs, config, [to])
+    alone = choose(NET.channel_map, scores, NET.costs, config, [found.alignment])
     assert alone.removed.tolist() == found.removed.tolist()
 
 
-@given(any_scores(), configs("global"), steps)
+@given(any_scores(), configs("global"), alignments)
 def test_globally_no_step_stays_out_that_the_budget_has_room_for(
-    scores: Scores, config: PruneConfig, steps: Sequence[int]
+    scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        choice = choose(NET.channel_map, scores, NET.costs, config, steps)
+        choice = choose(NET.channel_map, scores, NET.costs, config, among)
     except BudgetError:
         return
     kept = kept_widths(choice.removed)
     for i, width in enumerate(WIDTHS):
         wider = list(kept)
-        wider[i] = widened(min(kept[i] + 1, width), i, choice.step)
+        wider[i] = widened(min(kept[i] + 1, width), i, choice.alignment)
         macs, params = by_widths(*wider)
         room = macs <= limits(config)[0] and params <= limits(config)[1]
-        room = room and sum(WIDTHS) - sum(wider) >= share_of(config, choice.step)
+        room = room and sum(WIDTHS) - sum(wider) >= share_of(config, choice.alignment)
         assert wider == kept or not room, f"{NAMES[i]} could keep {wider[i]} instead of {kept[i]}"
 
 
-@given(any_scores(), configs(), steps)
+@given(any_scores(), configs(), alignments)
 def test_the_same_question_gets_the_same_plan(
-    scores: Scores, config: PruneConfig, steps: Sequence[int]
+    scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     reverse = {name: scores[name].copy() for name in reversed(NAMES)}
     try:
-        once = choose(NET.channel_map, scores, NET.costs, config, steps)
+        once = choose(NET.channel_map, scores, NET.costs, config, among)
     except BudgetError:
         return
-    again = choose(NET.channel_map, reverse, NET.costs, config, steps)
+    again = choose(NET.channel_map, reverse, NET.costs, config, among)
     assert once.removed.tolist() == again.removed.tolist()
-    assert once.step == again.step
+    assert once.alignment == again.alignment
 
 
-@given(any_scores(), configs("layer", ratio=False), steps, st.floats(0.1, 1.0))
+@given(any_scores(), configs("layer", ratio=False), alignments, st.floats(0.1, 1.0))
 def test_by_layer_a_tighter_budget_keeps_no_more_of_any_group(
-    scores: Scores, config: PruneConfig, steps: Sequence[int], tighter: float
+    scores: Scores, config: PruneConfig, among: Sequence[Alignment], tighter: float
 ) -> None:
     less = replace(
         config,
         macs=None if config.macs is None else float(config.macs) * tighter,
         params=None if config.params is None else float(config.params) * tighter,
     )
-    one = steps[:1]
+    one = among[:1]
     try:
         thin = kept_widths(choose(NET.channel_map, scores, NET.costs, less, one).removed)
     except BudgetError:
@@ -297,16 +312,16 @@ def test_by_layer_each_group_gives_its_own_share(
     scores: Scores, ratio: float, least: int, step: int
 ) -> None:
     config = PruneConfig(ratio=ratio, scope="layer", max_layer_ratio=1.0, min_channels=least)
-    choice = choose(NET.channel_map, scores, NET.costs, config, [step])
+    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(step)])
     for i, kept in enumerate(kept_widths(choice.removed)):
         wanted = WIDTHS[i] - math.floor(ratio * WIDTHS[i] + 1e-9)
-        assert kept == widened(max(wanted, floor_of(i, config)), i, step)
+        assert kept == widened(max(wanted, floor_of(i, config)), i, plain(step))
 
 
 @given(any_scores(), st.floats(0, 0.9))
 def test_globally_the_ratio_is_that_of_all_units(scores: Scores, ratio: float) -> None:
     config = PruneConfig(ratio=ratio)
-    removed = choose(NET.channel_map, scores, NET.costs, config, [1]).removed
+    removed = choose(NET.channel_map, scores, NET.costs, config, [plain(1)]).removed
     assert len(removed) == math.floor(ratio * sum(WIDTHS) + 1e-9)
 
 
@@ -337,7 +352,7 @@ BY_HAND: Scores = {
 
 def chosen(scores: Scores = BY_HAND, step: int = 1, **options: object) -> dict[str, list[int]]:
     config = PruneConfig(**{"normalize": "none", **options})  # type: ignore[arg-type]
-    choice = choose(SMALL.channel_map, scores, SMALL.costs, config, [step])
+    choice = choose(SMALL.channel_map, scores, SMALL.costs, config, [plain(step)])
     return kept_units(choice.removed, SMALL)
 
 
@@ -435,7 +450,7 @@ def test_an_impossible_ratio_says_so_too() -> None:
 def test_only_the_groups_that_are_free_are_cut() -> None:
     held = SMALL.channel_map.restricted((), ("a",))
     config = PruneConfig(ratio=0.5, normalize="none")
-    removed = choose(held, BY_HAND, SMALL.costs, config, [1]).removed
+    removed = choose(held, BY_HAND, SMALL.costs, config, [plain(1)]).removed
     assert kept_units(removed, SMALL) == {"a": [0, 1, 2, 3], "b": [1, 2, 3]}
 
 
@@ -454,21 +469,22 @@ def test_alignment_only_concerns_what_runs_in_blocks(
 ) -> None:
     scores = {n: np.arange(w, dtype=np.float64) for n, w in zip(NAMES, WIDTHS, strict=True)}
     config = PruneConfig(ratio=0.5, scope="layer")
-    choice = choose(NET.channel_map, scores, NET.costs, config, [step])
+    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(step)])
     assert kept_widths(choice.removed) == list(expected)
 
 
 def test_the_first_step_that_can_be_met_is_taken() -> None:
-    """In steps of 16 no less than 16, 16 and 4 stay; in steps of 4 it is 4, 4 and 4."""
+    """In whole blocks of 16 no less than 16, 16 and 4 stay; below them it is 4, 4 and 4."""
+    whole, below = plain(16), Alignment(16, 4)
     scores = {n: np.arange(1.0, w + 1) for n, w in zip(NAMES, WIDTHS, strict=True)}
     least = by_widths(16, 16, 4)[0]
     enough, less = PruneConfig(macs=least), PruneConfig(macs=least - 1)
-    assert choose(NET.channel_map, scores, NET.costs, enough, [16, 4]).step == 16
-    choice = choose(NET.channel_map, scores, NET.costs, less, [16, 4])
-    assert choice.step == 4
+    assert choose(NET.channel_map, scores, NET.costs, enough, [whole, below]).alignment == whole
+    choice = choose(NET.channel_map, scores, NET.costs, less, [whole, below])
+    assert choice.alignment == below
     assert counted(choice.removed)[0] <= least - 1
     with pytest.raises(BudgetError, match=f"macs {least - 1:,} asked, {least:,} "):
-        choose(NET.channel_map, scores, NET.costs, less, [16])
+        choose(NET.channel_map, scores, NET.costs, less, [whole])
 
 
 def test_what_comes_back_is_what_matters_most() -> None:
@@ -480,5 +496,5 @@ def test_what_comes_back_is_what_matters_most() -> None:
         by_widths(19, 23, 40)[0] <= room < min(by_widths(19, 24, 40)[0], by_widths(20, 23, 39)[0])
     )
     config = PruneConfig(macs=room, normalize="none")
-    choice = choose(NET.channel_map, scores, NET.costs, config, [1])
+    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(1)])
     assert kept_widths(choice.removed) == [19, 23, 40]

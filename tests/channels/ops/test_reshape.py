@@ -254,16 +254,23 @@ class TestFrozen:
 
     def test_before_opset_5_the_target_is_an_attribute_that_nobody_describes(self) -> None:
         case = analysed(
-            "(float[1,3,2,3] x) => (float[1,2] y)",
+            "(float[1,3,2,3] x) => (float[1,2] y, float[1,2,2,3] z)",
             """
             [first] h = Conv (x, w1)
             [flat] f = Reshape <shape = [1, 24]> (h)
             [last] y = MatMul (f, w2)
+            [other] g = Conv (x, w3)
+            [end] z = Conv (g, w4)
             """,
-            opset=4, w1=(4, 3, 1, 1), w2=(24, 2),
+            opset=4, w1=(4, 3, 1, 1), w2=(24, 2), w3=(4, 3, 1, 1), w4=(2, 4, 1, 1),
         )  # fmt: skip
-        assert case.groups == {}
-        assert case.reasons["first"].node == "flat"
+        assert list(case.groups) == ["other"]
+        assert case.reasons["first"].code == Code.UNKNOWN_OPERATOR
+        # and it is no hindrance to cutting elsewhere
+        assert case.sizes_after(case.units("g", 1, 0)) == {
+            "w3": (3, 3, 1, 1),
+            "w4": (2, 3, 1, 1),
+        }
 
 
 @pytest.mark.parametrize(
