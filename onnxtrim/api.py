@@ -7,31 +7,32 @@ import dataclasses
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Unpack
-
-import onnx_ir as ir
+from typing import Unpack, get_args
 
 from onnxtrim.calibration import (
     DataSource,
     Measurements,
     Progress,
+    Statistic,
     evaluate_pair,
     measure,
     paired_latency,
 )
-from onnxtrim.channels import ChannelMap
+from onnxtrim.channels import ChannelMap, Code
 from onnxtrim.clock import Clock
 from onnxtrim.config import (
     DataConfig,
     DataOptions,
+    PruneConfig,
     PruneOptions,
     data_config,
     prune_configs,
 )
-from onnxtrim.criteria import CRITERIA, Criterion, Needs, score_groups
+from onnxtrim.criteria import CRITERIA, Needs, score_groups
 from onnxtrim.errors import BudgetError, DataError, PlanError, UsageError
 from onnxtrim.execute import Job, PruneResult, execute
 from onnxtrim.graph import ModelSource
+from onnxtrim.graph.shapes import Shape, dims
 from onnxtrim.report import (
     SCHEMA,
     Comparison,
@@ -86,10 +87,10 @@ def prune(
         raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
     with clock("prepare"):
         subject = prepare(model, data, reading)
-        channel_map = subject.channel_map.restricted(config.include, config.exclude)
+        channel_map = _restricted(subject.channel_map, config)
         _require_groups(channel_map)
     with clock("measure"):
-        found = _measured(subject, channel_map, criterion, reading, progress)
+        found = _measured(subject, channel_map, criterion.statistics, reading, progress)
     with clock("choose"):
         scoring = score_groups(subject.model, channel_map, criterion, found, config.seed)
         choice = choose(channel_map, scoring.scores, subject.costs, config, alignments)
@@ -100,7 +101,7 @@ def prune(
         channel_map=channel_map,
         plan=plan,
         removed=choice.removed,
-        step=choice.alignment.step,
+        alignment=choice.alignment,
         reading=reading,
         settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
         scores=scoring.scores,
@@ -144,7 +145,7 @@ def apply(
         channel_map=subject.channel_map,
         plan=full,
         removed=removed,
-        step=1,
+        alignment=None,
         reading=reading,
         settings=dataclasses.asdict(reading),
     )
@@ -170,13 +171,13 @@ def inspect(
     subject = prepare(model, data, reading)
     found = None
     if data is not None:
-        found = _measured(subject, subject.channel_map, CRITERIA["apoz"], reading, progress)
+        found = _measured(subject, subject.channel_map, get_args(Statistic), reading, progress)
     whole = subject.channel_map.without(subject.channel_map.no_units)
     return Inspection(
         schema=SCHEMA,
         model=subject.facts,
         cost=side(subject.costs.now(), subject.bytes),
-        groups=group_rows(subject.channel_map, whole, alignments_of("auto")[0].step, None, found),
+        groups=group_rows(subject.channel_map, whole, alignments_of("auto")[0], None, found),
         frozen=frozen_rows(subject.channel_map),
         barriers=barrier_rows(subject.channel_map),
         warnings=uncounted_warnings(subject.costs),
@@ -199,7 +200,7 @@ def compare(
     """
     reading = data_config(options)
     old, new = prepare(before, data, reading), prepare(after, data, reading)
-    if old.specs != new.specs or _outputs(old) != _outputs(new):
+    if old.specs != new.specs or not _same_outputs(old, new):
         raise DataError(
             f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
             "models of one interface"
@@ -232,18 +233,18 @@ def compare(
 def _measured(
     subject: Subject,
     channel_map: ChannelMap,
-    criterion: Criterion,
+    statistics: Sequence[Statistic],
     reading: DataConfig,
     progress: Progress | None,
 ) -> Measurements | None:
-    """Returns what `criterion` needs to know of the activations; None where that is nothing."""
+    """Returns `statistics` of the activations of all groups; None where there are none."""
     taps = [tap for group in channel_map.groups for tap in group.taps]
-    if subject.data is None or criterion.needs is not Needs.ACTIVATIONS or not taps:
+    if subject.data is None or not statistics or not taps:
         return None
     return measure(
         subject.model,
         taps,
-        criterion.statistics,
+        statistics,
         subject.data,
         batch_size=reading.batch_size,
         threads=reading.threads,
@@ -262,19 +263,51 @@ def _alignment_warnings(choice: Choice, alignments: Sequence[Alignment]) -> tupl
     )
 
 
+def _restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
+    """Returns the map with the groups frozen that the globs keep whole.
+
+    Raises:
+        UsageError: a glob matches nothing, so that it protects or chooses nothing.
+    """
+    for option, globs in (("--include", config.include), ("--exclude", config.exclude)):
+        for glob in globs:
+            if not channel_map.matches(glob):
+                raise UsageError(
+                    f"{option} {glob}: matches no group; inspect lists their names and tensors"
+                )
+    return channel_map.restricted(config.include, config.exclude)
+
+
 def _require_groups(channel_map: ChannelMap) -> None:
     """Raises BudgetError where nothing can be cut at all."""
     if channel_map.groups:
         return
     reasons = [group.reason for group in channel_map.frozen_groups if group.reason is not None]
-    reasons = sorted([*reasons, *channel_map.barriers], key=lambda reason: reason.rank)
+    reasons = [*reasons, *channel_map.barriers]
+    # That outputs stay is true of every model; what else is in the way says more.
+    reasons.sort(key=lambda reason: (reason.code is Code.GRAPH_OUTPUT, reason.rank))
     why = f"{reasons[0]}, ..." if reasons else "no weight makes channels"
     raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
 
 
-def _outputs(subject: Subject) -> list[tuple[str | None, ir.DataType | None]]:
-    """Returns names and types of the outputs."""
-    return [(v.name, v.dtype) for v in subject.model.graph.outputs]
+def _same_outputs(old: Subject, new: Subject) -> bool:
+    """Returns whether outputs agree in name, type, rank, and every size that both models state."""
+    sides = [subject.model.graph.outputs for subject in (old, new)]
+    if len(sides[0]) != len(sides[1]):
+        return False
+    return all(
+        (a.name, a.dtype) == (b.name, b.dtype) and _compatible(dims(a), dims(b))
+        for a, b in zip(*sides, strict=True)
+    )
+
+
+def _compatible(a: Shape | None, b: Shape | None) -> bool:
+    """Returns whether two shapes can be those of one tensor, as far as they are stated."""
+    if a is None or b is None:
+        return True
+    return len(a) == len(b) and all(
+        x is None or y is None or x == y for x, y in zip(a, b, strict=True)
+    )
 
 
 def _text(path: Path) -> str:

@@ -175,7 +175,7 @@ def inspect(
     with _progress(speech) as progress:
         options: dict[str, Any] = asdict(reading or DataConfig())
         result = api.inspect(model, data, progress=progress, **options)
-    _say(result, report, speech)
+    _publish(result, report, speech)
 
 
 @app.command
@@ -206,7 +206,7 @@ def compare(
     with _progress(speech) as progress:
         options: dict[str, Any] = asdict(reading or DataConfig())
         result = api.compare(before, after, data, progress=progress, **options)
-    _say(result, report, speech)
+    _publish(result, report, speech)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -294,24 +294,44 @@ def _write(
     from onnxtrim.graph.save import atomic_write, refuse_overwriting
 
     refuse_overwriting([*reports, *([plan] if plan else [])], result.sources)
-    result.save(target)
+    texts = _rendered(result.report, reports)
     if plan is not None:
-        atomic_write(plan, result.plan.to_json())
-    _say(result.report, reports, speech)
+        texts[plan] = result.plan.to_json()
+    result.save(target)
+    for path, text in texts.items():
+        atomic_write(path, text)
+    _say(result.report, speech)
     if not speech.quiet and not speech.json:
         print(f"written: {target}")
 
 
-def _say(
+def _publish(
     document: "Report | Comparison | Inspection", reports: Sequence[Path], speech: Speech
 ) -> None:
     """Writes the reports and shows `document` as asked."""
     from onnxtrim.graph.save import atomic_write
+
+    for path, text in _rendered(document, reports).items():
+        atomic_write(path, text)
+    _say(document, speech)
+
+
+def _rendered(
+    document: "Report | Comparison | Inspection", reports: Sequence[Path]
+) -> dict[Path, str]:
+    """Returns the text of every report that was asked for."""
     from onnxtrim.report import to_json, to_markdown
 
-    for path in reports:
-        text = to_json if path.suffix.lower() == ".json" else to_markdown
-        atomic_write(path, text(document))
+    return {
+        path: (to_json if path.suffix.lower() == ".json" else to_markdown)(document)
+        for path in reports
+    }
+
+
+def _say(document: "Report | Comparison | Inspection", speech: Speech) -> None:
+    """Shows `document` as asked."""
+    from onnxtrim.report import to_json
+
     if speech.json:
         print(to_json(document), end="")
     elif not speech.quiet:

@@ -3,7 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypedDict, get_args
+from numbers import Integral, Real
+from types import UnionType
+from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from onnxtrim.errors import UsageError
 
@@ -58,8 +60,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
-        _check_choice("--layout", self.layout, get_args(Layout))
-        _check_choice("--color", self.color, get_args(Color))
+        _check_types(self)
         for option, figures in (
             ("--scale", (self.scale,)),
             ("--mean", self.mean),
@@ -95,8 +96,10 @@ class PruneConfig:
         align: `auto` (what this machine's runtime is fast at), `none`, or a step in channels.
         min_channels: Units that stay in every group at least.
         max_layer_ratio: Share of a group that may go at most, in [0, 1].
-        include: Only groups with a node or tensor name that matches one of these globs are cut.
-        exclude: Groups with a node or tensor name that matches one of these globs stay whole.
+        include: Only groups are cut that have a name, a writing node or a tensor that this glob
+            matches; repeatable.
+        exclude: Groups stay whole that have a name, a writing node or a tensor that this glob
+            matches; repeatable.
         seed: Seed of whatever is random.
     """
 
@@ -115,12 +118,7 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
-        _check_choice("--criterion", self.criterion, get_args(CriterionName))
-        _check_choice("--scope", self.scope, get_args(Scope))
-        _check_choice("--normalize", self.normalize, get_args(Normalization))
-        for option, globs in (("--include", self.include), ("--exclude", self.exclude)):
-            if isinstance(globs, str):
-                raise UsageError(f"{option} {globs!r}: give a list of globs, such as [{globs!r}]")
+        _check_types(self)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: 0 or more")
         if self.ratio is not None and not 0 <= self.ratio < 1:
@@ -206,7 +204,41 @@ def _check_known(options: Mapping[str, object], known: set[str]) -> None:
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
 
 
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises UsageError where `value` is none of `choices`."""
-    if value not in choices:
-        raise UsageError(f"{option} {value}: give one of {', '.join(choices)}")
+def _check_types(config: PruneConfig | DataConfig) -> None:
+    """Raises UsageError for a field that does not hold what it is declared to; lists will do."""
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(config, name, value)
+        if not _fits(value, hint):
+            shown = value if isinstance(value, str) else repr(value)
+            raise UsageError(f"--{name.replace('_', '-')} {shown}: give {_described(hint)}")
+
+
+def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - hints are of many kinds
+    """Returns whether a value is what a type hint of this module says."""
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        return value in parts
+    if get_origin(hint) is UnionType:
+        return any(_fits(value, part) for part in parts)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        expected = parts[:1] * len(value) if parts[-1] is ... else parts
+        return len(value) == len(expected) and all(map(_fits, value, expected))
+    kind = {float: Real, int: Integral}.get(hint, hint)
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _described(hint: Any) -> str:  # noqa: ANN401 - hints are of many kinds
+    """Returns a type hint as people read it."""
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, parts))}"
+    if get_origin(hint) is UnionType:
+        return " or ".join(_described(part) for part in parts if part is not type(None))
+    if get_origin(hint) is tuple:
+        return "a list of " + {str: "texts", int: "whole numbers"}.get(parts[0], "numbers")
+    return {float: "a number", int: "a whole number", str: "a text"}[hint]

@@ -4,6 +4,7 @@
     ├── UsageError                     2    an option, or two together, make no sense
     │   └── OutputError                2    the output cannot be written where it was asked for
     ├── ModelError                     3    the model cannot be used
+    │   ├── RunError                   3    ... because ONNX Runtime fails on the inputs
     │   ├── LoadError                  3    ... because it cannot be read
     │   └── ShapeError                 3    ... because its shapes contradict each other
     ├── DataError                      3    the calibration data cannot be used
@@ -26,6 +27,7 @@ __all__ = [
     "OutputError",
     "PlanError",
     "Reproducer",
+    "RunError",
     "ShapeError",
     "UsageError",
     "VerificationError",
@@ -54,6 +56,10 @@ class ModelError(OnnxtrimError):
 
 class LoadError(ModelError):
     """The model cannot be read."""
+
+
+class RunError(ModelError):
+    """ONNX Runtime fails when the model runs on the inputs given."""
 
 
 class ShapeError(ModelError):

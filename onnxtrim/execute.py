@@ -10,9 +10,9 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.calibration import (
+    Evaluation,
     LatencyPair,
     Measurements,
-    Metric,
     Progress,
     evaluate_pair,
     paired_latency,
@@ -21,9 +21,9 @@ from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.clock import Clock
 from onnxtrim.config import DataConfig
-from onnxtrim.errors import ModelError, ShapeError, VerificationError
+from onnxtrim.errors import RunError, ShapeError, VerificationError
 from onnxtrim.graph import save
-from onnxtrim.graph.save import refuse_overwriting
+from onnxtrim.graph.save import refuse_overwriting, saved_bytes
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.report import (
     SCHEMA,
@@ -37,8 +37,8 @@ from onnxtrim.report import (
     side,
     uncounted_warnings,
 )
-from onnxtrim.selection import CostModel, PrunePlan
-from onnxtrim.subject import Subject, file_bytes
+from onnxtrim.selection import Alignment, CostModel, PrunePlan
+from onnxtrim.subject import Subject
 from onnxtrim.surgery import FailedCut, Verification, changes, cut, verify
 
 __all__ = ["Job", "PruneResult", "execute"]
@@ -78,7 +78,7 @@ class Job:
     channel_map: ChannelMap
     plan: PrunePlan
     removed: Ids
-    step: int
+    alignment: Alignment | None
     reading: DataConfig
     settings: Mapping[str, object]
     scores: Mapping[str, npt.NDArray[np.float64]] | None = None
@@ -96,22 +96,22 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
     with clock("cut and verify"):
         thinner, proof = _proven(job)
     plan = replace(job.plan, attributes=changes(subject.model, thinner))
-    metric = None
+    quality = None
     if subject.data is not None:
         with clock("evaluate"):
-            metric = evaluate_pair(
+            quality = evaluate_pair(
                 subject.model,
                 thinner,
                 subject.data,
                 batch_size=reading.batch_size,
                 threads=reading.threads,
                 progress=progress,
-            ).metric
+            )
     with clock("latency"):
         latency = paired_latency(
             subject.model, thinner, subject.single_input, threads=reading.threads
         )
-    report = _report(job, thinner, proof, metric, latency, clock)
+    report = _report(job, thinner, proof, quality, latency, clock)
     return PruneResult(thinner, plan, report, subject.sources)
 
 
@@ -137,10 +137,10 @@ def _proven(job: Job) -> tuple[ir.Model, Verification]:
         failure = VerificationError(str(error))
         failure.reproducer = FailedCut(subject.model, job.plan, subject.proof_inputs)
         raise failure from error
-    except ModelError as error:
-        if subject.data is not None or "cannot run" not in str(error):
+    except RunError as error:
+        if subject.data is not None:
             raise
-        raise ModelError(f"{error}; the inputs were made up, give real ones by --data") from error
+        raise RunError(f"{error}; the inputs were made up, give real ones by --data") from error
     return thinner, proof
 
 
@@ -148,17 +148,18 @@ def _report(
     job: Job,
     thinner: ir.Model,
     proof: Verification,
-    metric: Metric | None,
+    quality: Evaluation | None,
     latency: LatencyPair,
     clock: Clock,
 ) -> Report:
     """Returns the report; what `after` costs is counted on the result, not predicted."""
     subject = job.subject
     counted = CostModel(thinner, concrete_shapes(thinner, subject.single_input)).now()
+    metric = None if quality is None else quality.metric
     old = None if metric is None else MetricValue(metric.name, metric.before)
     new = None if metric is None else MetricValue(metric.name, metric.after)
     before: Side = side(subject.costs.now(), subject.bytes, latency.before, old)
-    after: Side = side(counted, file_bytes(thinner, thinner), latency.after, new)
+    after: Side = side(counted, saved_bytes(thinner), latency.after, new)
     kept = job.channel_map.without(job.removed)
     data = subject.data
     return Report(
@@ -168,9 +169,11 @@ def _report(
         before=before,
         after=after,
         latency_ratio=latency.ratio,
-        groups=group_rows(job.channel_map, kept, job.step, job.scores, job.measurements),
+        groups=group_rows(job.channel_map, kept, job.alignment, job.scores, job.measurements),
         frozen=frozen_rows(job.channel_map),
         steps=(Step(after.params, after.macs, new),),
+        agreement=None if quality is None else quality.agreement,
+        relative_error=None if quality is None else quality.relative_error,
         verification=proof,
         timings_s={stage: round(spent, 3) for stage, spent in clock.seconds.items()},
         environment=environment(),

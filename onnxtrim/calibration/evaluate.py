@@ -63,7 +63,7 @@ def evaluate_pair(
     for batch in padded_batches(data, input_specs(before), batch_size):
         length = max((len(a) for a in batch.inputs.values() if a.ndim), default=batch.count)
         old, new = (_real(runner(batch.inputs), batch.count, length) for runner in runners)
-        tally.add(old, new, batch.labels)
+        tally.add(old, new, batch.labels, batch.count)
         done += batch.count
         if progress is not None:
             progress("evaluating", done, len(data))
@@ -75,11 +75,13 @@ def _real(outputs: Arrays, count: int, length: int) -> Arrays:
     return {k: a[:count] if a.ndim and len(a) == length else a for k, a in outputs.items()}
 
 
-def _class_scores(outputs: Arrays) -> npt.NDArray[Any] | None:
-    """Returns the (samples, classes) scores of a classifier; None where it is none."""
+def _class_scores(outputs: Arrays, count: int) -> npt.NDArray[Any] | None:
+    """Returns the (count, classes) scores of a classifier; None where it is none."""
     if len(outputs) != 1:
         return None
     (scores,) = outputs.values()
+    if scores.ndim and len(scores) != count:
+        return None
     if scores.dtype.kind != "f" or scores.ndim < 2 or scores.shape[1] < 2:
         return None
     return scores.reshape(scores.shape[:2]) if scores.size == np.prod(scores.shape[:2]) else None
@@ -96,14 +98,21 @@ class _Tally:
         self._labelled = self._classifier = True
         self._difference = self._magnitude = 0.0
 
-    def add(self, old: Arrays, new: Arrays, labels: npt.NDArray[np.int64] | None) -> None:
-        """Adds one batch of outputs of both models."""
+    def add(
+        self, old: Arrays, new: Arrays, labels: npt.NDArray[np.int64] | None, count: int
+    ) -> None:
+        """Adds one batch of `count` samples: the outputs of both models."""
         for name, a in old.items():
             if a.dtype.kind in "fiu":
                 wanted, got = a.astype(np.float64), new[name].astype(np.float64)
+                if wanted.shape != got.shape:
+                    raise DataError(
+                        f"output {name!r} has sizes {got.shape} after and {wanted.shape} before; "
+                        "compare models of one interface"
+                    )
                 self._difference += float(np.sum((got - wanted) ** 2))
                 self._magnitude += float(np.sum(wanted**2))
-        scores = _class_scores(old), _class_scores(new)
+        scores = _class_scores(old, count), _class_scores(new, count)
         if scores[0] is None or scores[1] is None:
             self._classifier = False
             return
@@ -113,9 +122,10 @@ class _Tally:
         self._labelled = self._labelled and labels is not None
         if labels is not None:
             classes = scores[0].shape[1]
-            if labels.max() >= classes or labels.min() < 0:
+            wrong = labels[(labels >= classes) | (labels < 0)]
+            if wrong.size:
                 raise DataError(
-                    f"label {labels.max()} is none of the {classes} classes of the model, which "
+                    f"label {wrong[0]} is none of the {classes} classes of the model, which "
                     "count from 0; correct labels.csv or the names of the class folders"
                 )
             for i, top in enumerate(tops):

@@ -11,7 +11,7 @@ from onnxtrim.errors import ModelError
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["batch_size", "first_batch", "input_specs", "padded", "padded_batches"]
+__all__ = ["batch_size", "first_batch", "fixed_batch", "input_specs", "padded", "padded_batches"]
 
 
 def input_specs(model: ir.Model) -> list[InputSpec]:
@@ -31,8 +31,13 @@ def input_specs(model: ir.Model) -> list[InputSpec]:
 
 def batch_size(specs: list[InputSpec], wanted: int) -> int:
     """Returns the model's own batch size where it is fixed, else `wanted`."""
-    fixed = [s.shape[0] for s in specs if s.shape and s.shape[0] is not None]
-    return fixed[0] if fixed else wanted
+    return fixed_batch(specs) or wanted
+
+
+def fixed_batch(specs: list[InputSpec]) -> int | None:
+    """Returns the batch size that the model fixes; None where some input leaves it open."""
+    sizes = [spec.shape[0] for spec in specs if spec.shape]
+    return None if None in sizes or not sizes else sizes[0]
 
 
 def padded_batches(data: Dataset, specs: list[InputSpec], wanted: int) -> Iterator[Batch]:
@@ -41,7 +46,7 @@ def padded_batches(data: Dataset, specs: list[InputSpec], wanted: int) -> Iterat
     A model with a fixed batch gets its remainder filled up by repeating the last sample.
     """
     size = batch_size(specs, wanted)
-    fixed = any(s.shape and s.shape[0] is not None for s in specs)
+    fixed = fixed_batch(specs) is not None
     for batch in data.batches(size):
         yield padded(batch, size) if fixed and batch.count < size else batch
 

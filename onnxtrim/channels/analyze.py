@@ -110,7 +110,7 @@ def _solve(
         if not isinstance(ids, Fixed) and ids.size > 0
     }
     reasons = _reasons(relations, unit_of, len(names))
-    groups = group_units(axes, len(names), reasons, described, depths)
+    groups = group_units(axes, reasons, described, depths)
     return ChannelMap(
         axes=axes,
         unit_count=len(names),

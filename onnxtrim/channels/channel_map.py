@@ -133,6 +133,10 @@ class ChannelMap:
         stays[removed] = False
         return Kept(self.axes, stays)
 
+    def matches(self, glob: str) -> bool:
+        """Returns whether `glob` matches a name of any group, frozen or not."""
+        return any(_matches(g.own_names, (glob,)) for g in (*self.groups, *self.frozen_groups))
+
     def restricted(self, include: Sequence[str], exclude: Sequence[str]) -> "ChannelMap":
         """Returns the map with groups frozen that no `include` or some `exclude` glob matches."""
         free, held = [], list(self.frozen_groups)

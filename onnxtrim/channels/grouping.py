@@ -27,7 +27,6 @@ _Key = tuple[str, int]
 
 def group_units(
     axes: Mapping[_Key, Ids],
-    count: int,
     reasons: list[Reason | None],
     described: list[Described],
     depth: Mapping[ir.Node, int],

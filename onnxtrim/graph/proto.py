@@ -1,4 +1,4 @@
-"""The protobuf edge: the only module that touches `onnx` itself.
+"""The protobuf edge: parsing, inference and the checker of `onnx`.
 
 The checker and the shape inference of `onnx` work on protobufs and need no weights, so both get a
 *skeleton*: the same graph with every larger initializer turned into a graph input of its type.

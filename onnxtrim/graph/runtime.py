@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 import onnxruntime as ort
 
-from onnxtrim.errors import ModelError
+from onnxtrim.errors import ModelError, RunError
 from onnxtrim.graph.edit import in_memory, weight_bytes
 
 __all__ = ["RUNTIME_VERSION", "Arrays", "Runner"]
@@ -58,12 +58,12 @@ class Runner:
         """Returns every output for one batch of `inputs`.
 
         Raises:
-            ModelError: the runtime fails on these inputs.
+            RunError: the runtime fails on these inputs.
         """
         try:
             outputs = self._session.run(self.output_names, dict(inputs))
         except Exception as error:  # ONNX Runtime raises its own unrelated types
-            raise ModelError(f"ONNX Runtime cannot run the model: {_reason(error)}") from error
+            raise RunError(f"ONNX Runtime cannot run the model: {_reason(error)}") from error
         return {name: np.asarray(a) for name, a in zip(self.output_names, outputs, strict=True)}
 
 

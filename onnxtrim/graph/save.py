@@ -14,8 +14,9 @@ import onnx_ir as ir
 
 from onnxtrim.errors import OutputError
 from onnxtrim.graph.edit import in_memory, weight_bytes
+from onnxtrim.graph.proto import skeleton
 
-__all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save"]
+__all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save", "saved_bytes"]
 
 EXTERNAL_BYTES = 512 * 2**20
 """Weights above this lie beside the model: a protobuf holds at most 2 GB, and parses in full."""
@@ -39,6 +40,14 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
             os.replace(folder / external, target.with_name(external))
         os.replace(folder / target.name, target)
     return target
+
+
+def saved_bytes(model: ir.Model) -> int:
+    """Returns how many bytes `save` writes; above the threshold, weights and structure apart."""
+    weights = weight_bytes(model)
+    if weights > EXTERNAL_BYTES:
+        return int(skeleton(model).ByteSize()) + weights
+    return int(ir.to_proto(in_memory(model)).ByteSize())
 
 
 def atomic_write(path: str | os.PathLike[str], text: str) -> Path:

@@ -13,7 +13,7 @@ from onnxtrim.channels import ChannelGroup, ChannelMap, Kept
 from onnxtrim.graph.runtime import RUNTIME_VERSION
 from onnxtrim.report.model import BarrierRow, FrozenRow, GroupRow, MetricValue, Side, Spread
 from onnxtrim.selection import Cost, CostModel
-from onnxtrim.selection.align import group_step
+from onnxtrim.selection.align import Alignment, step_taken
 
 __all__ = ["barrier_rows", "environment", "frozen_rows", "group_rows", "side", "uncounted_warnings"]
 
@@ -33,7 +33,7 @@ def side(
 def group_rows(
     channel_map: ChannelMap,
     kept: Kept,
-    step: int,
+    alignment: Alignment | None,
     scores: Mapping[str, npt.NDArray[np.float64]] | None = None,
     measurements: Measurements | None = None,
 ) -> tuple[GroupRow, ...]:
@@ -42,13 +42,14 @@ def group_rows(
         GroupRow(
             name=group.name,
             before=group.width,
-            after=int(np.count_nonzero(kept.stays[group.units])),
-            step=group_step(group, step),
+            after=width,
+            step=None if alignment is None else step_taken(group, width, alignment),
             score=_spread(scores[group.name]) if scores is not None else None,
             statistics=_statistics(group, measurements),
             tensors=group.tensors,
         )
         for group in channel_map.groups
+        for width in (int(np.count_nonzero(kept.stays[group.units])),)
     )
 
 
@@ -67,12 +68,12 @@ def barrier_rows(channel_map: ChannelMap) -> tuple[BarrierRow, ...]:
 
 
 def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:
-    """Returns a warning where MACs are left out because sizes are not known, else nothing."""
+    """Returns a warning where MACs are left out, else nothing."""
     if not costs.uncounted:
         return ()
     return (
-        f"the MACs of {len(costs.uncounted)} nodes are not counted, for their sizes are unknown: "
-        f"{', '.join(costs.uncounted[:3])}",
+        f"the MACs of {len(costs.uncounted)} nodes are not counted (no rule describes them, or "
+        f"their sizes are unknown): {', '.join(costs.uncounted[:3])}",
     )
 
 

@@ -53,12 +53,12 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """One group: its width before and after, the step it is cut in, its scores and tensors."""
+    """One group: its width before and after, the step it was cut in, its scores and tensors."""
 
     name: str
     before: int
     after: int
-    step: int
+    step: int | None
     score: Spread | None
     statistics: dict[str, float]
     tensors: tuple[str, ...]
@@ -141,6 +141,8 @@ class Report:
     groups: tuple[GroupRow, ...]
     frozen: tuple[FrozenRow, ...]
     steps: tuple[Step, ...]
+    agreement: float | None
+    relative_error: float | None
     verification: Verification
     timings_s: dict[str, float]
     environment: dict[str, str]

@@ -8,7 +8,6 @@ from onnxtrim.report.model import Comparison, Inspection, Report, Side
 
 __all__ = ["Table", "figure", "proof_samples", "tables"]
 
-_PERCENT = ("accuracy", "agreement")
 _ROUNDS_UP = 0.9995
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
@@ -54,7 +53,7 @@ def _groups(report: Report) -> Table:
             str(row.before),
             str(row.after),
             f"{row.after / row.before:.0%}",
-            str(row.step),
+            str(row.step or ""),
             "" if row.score is None else f"{row.score.min:.3g} .. {row.score.max:.3g}",
         )
         for row in report.groups
@@ -69,7 +68,7 @@ def _inspected(inspection: Inspection) -> Table:
         (
             row.name,
             str(row.before),
-            str(row.step),
+            str(row.step or ""),
             *(f"{row.statistics[n]:.3g}" if n in row.statistics else "" for n in names),
             ", ".join(row.tensors[:3]) + (" ..." if len(row.tensors) > 3 else ""),
         )
@@ -107,13 +106,12 @@ def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
     rows += _latency_row(before, after, ratio)
     if before.metric is not None and after.metric is not None:
         name, old, new = before.metric.name, before.metric.value, after.metric.value
-        percent = name in _PERCENT
-        difference = f"{(new - old) * 100:+.2f} points" if percent else ""
-        rows.append((name, _metric(name, old), _metric(name, new), difference))
-    if isinstance(document, Comparison) and document.agreement is not None:
+        if name == "accuracy":  # the others compare with the original, and follow
+            rows.append((name, f"{old:.2%}", f"{new:.2%}", f"{(new - old) * 100:+.2f} points"))
+    if document.agreement is not None:
         rows.append(("agreement", "", f"{document.agreement:.2%}", ""))
-    if isinstance(document, Comparison) and document.relative_error is not None:
-        rows.append(("relative output error", "", f"{document.relative_error:.3g}", ""))
+    if document.relative_error is not None:
+        rows.append(("output error", "", f"{document.relative_error:.3g}", ""))
     return Table("Result", ("", "before", "after", "after / before"), tuple(rows))
 
 
@@ -129,8 +127,3 @@ def _latency_row(before: Side, after: Side, ratio: Latency | None) -> Sequence[t
         return ()
     spread = f"{ratio.median:.3f} ({ratio.p10:.3f} .. {ratio.p90:.3f}, {ratio.runs} pairs)"
     return (("latency, ms", f"{old.median:.3f}", f"{new.median:.3f}", spread),)
-
-
-def _metric(name: str, value: float) -> str:
-    """Returns a metric as people read it."""
-    return f"{value:.2%}" if name in _PERCENT else f"{value:.4g}"

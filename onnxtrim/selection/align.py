@@ -27,6 +27,7 @@ __all__ = [
     "block_of_runtime",
     "group_alignment",
     "group_step",
+    "step_taken",
 ]
 
 _SMALLEST = 4
@@ -98,6 +99,14 @@ def group_step(group: ChannelGroup, step: int) -> int:
 def group_alignment(group: ChannelGroup, alignment: Alignment) -> Alignment:
     """Returns an alignment in channels as the one of a group in units."""
     return Alignment(group_step(group, alignment.step), group_step(group, alignment.below))
+
+
+def step_taken(group: ChannelGroup, width: int, alignment: Alignment) -> int:
+    """Returns the step in units that brought a group to `width`: see `aligned_width`."""
+    own = group_alignment(group, alignment)
+    if group.width < own.step:
+        return math.gcd(own.step, _SMALLEST)
+    return own.below if width < own.step else own.step
 
 
 def aligned_width(kept: int, width: int, alignment: Alignment) -> int:

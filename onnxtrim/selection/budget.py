@@ -1,5 +1,6 @@
 """Budgets: what may remain, as a fraction of the original or as an absolute figure."""
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -49,7 +50,7 @@ def parse_amount(option: str, amount: float | str) -> float:
     value = float(match[1]) * _UNITS[match[2].lower()] if match else 0.0
     if match and not match[2] and 1 < value < _SMALLEST_BROKEN and not value.is_integer():
         raise UsageError(f"{option} {amount}: a fraction is at most 1, a figure whole or {amount}M")
-    if value <= 0:
+    if value <= 0 or not math.isfinite(value):
         raise UsageError(
             f"{option} {amount}: give a fraction that may remain, such as 0.5, or a figure such "
             "as 500k, 1.2G"

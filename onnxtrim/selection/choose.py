@@ -73,7 +73,7 @@ def choose(
     budget = Budget.of(config, costs.now())
     for alignment in alignments:
         candidates = [_candidate(g, scores[g.name], config, alignment) for g in channel_map.groups]
-        levels = _Levels(channel_map, candidates, costs, budget, _share(candidates, config))
+        levels = _Levels(channel_map, candidates, costs, budget, _quota(candidates, config))
         if levels.met(levels.widths(levels.last)):
             widths = levels.widths(levels.smallest())
             if config.scope == "global":
@@ -98,7 +98,7 @@ def _candidate(
     )
 
 
-def _share(candidates: list[_Candidate], config: PruneConfig) -> int:
+def _quota(candidates: list[_Candidate], config: PruneConfig) -> int:
     """Returns how many units `--ratio` wants gone.
 
     Globally that is its share of all units, whichever groups they come from. Layer by layer it is
@@ -120,11 +120,11 @@ class _Levels:
         candidates: list[_Candidate],
         costs: CostModel,
         budget: Budget,
-        share: int,
+        quota: int,
     ) -> None:
         """Puts all units in one order; ties between groups fall by the groups' order."""
         self._map, self._candidates = channel_map, candidates
-        self.costs, self._budget, self.share = costs, budget, share
+        self.costs, self._budget, self.quota = costs, budget, quota
         keys = np.concatenate([c.keys for c in candidates] or [np.zeros(0)])
         owner = [np.full(c.group.width, i) for i, c in enumerate(candidates)]
         owners = np.concatenate(owner or [np.zeros(0, dtype=np.int64)])
@@ -146,7 +146,7 @@ class _Levels:
     def met(self, widths: list[int]) -> bool:
         """Returns whether groups of `widths` keep within the budget and enough units are gone."""
         removed = self.removed(widths)
-        if len(removed) < self.share:
+        if len(removed) < self.quota:
             return False
         return self._budget.met_by(self.costs.after(self._map.without(removed)))
 
@@ -199,8 +199,8 @@ def _shortfall(levels: _Levels, budget: Budget, channel_map: ChannelMap) -> str:
         )
         if limit is not None and least > limit
     ]
-    if len(removed) < levels.share:
-        asked.append(f"{levels.share} of {levels.last} channels to go, {len(removed)} can")
+    if len(removed) < levels.quota:
+        asked.append(f"{levels.quota} of {levels.last} channels to go, {len(removed)} can")
     frozen = sum(group.width for group in channel_map.frozen_groups)
     return (
         f"the budget cannot be met: {'; '.join(asked)}; raise --max-layer-ratio, lower "

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnxtrim.channels import Kept
 from onnxtrim.channels.ops import Shapes, rule_of
 from onnxtrim.graph.constants import node_label
+from onnxtrim.graph.edit import initializers
 
 __all__ = ["Cost", "CostModel"]
 
@@ -33,7 +34,8 @@ class CostModel:
     """The cost of a model for given sizes of its tensors.
 
     Attributes:
-        uncounted: nodes with weights whose MACs are left out because their sizes are not known.
+        uncounted: nodes with weights whose MACs are left out, because nobody described the
+            operator or the sizes are not known.
 
     Args:
         model: a normalised model.
@@ -44,13 +46,19 @@ class CostModel:
         """Looks every rule up once."""
         self._shapes = shapes
         rules = ((node, rule_of(model, node)) for node in model.graph)
-        found = [(node, rule) for node, rule in rules if rule is not None]
-        self._nodes = [(node, rule) for node, rule in found if _known(node, shapes)]
+        found = list(rules)
+        self._nodes = [(n, rule) for n, rule in found if rule is not None and _known(n, shapes)]
+        counted = {node for node, _ in self._nodes}
         self.uncounted = tuple(
-            node_label(node)
-            for node, rule in found
-            if rule.weight(node) is not None and not _known(node, shapes)
+            node_label(node) for node, _ in found if node not in counted and _multiplies(node)
         )
+        self._inner = [
+            (value.const_value.size, value.const_value.dtype.bitwidth)
+            for value in initializers(model)
+            if value.const_value is not None
+            and value.graph is not model.graph
+            and value.dtype not in _NO_PARAMETERS
+        ]
         self._weights = [
             (name, value.dtype.bitwidth if value.dtype else 0)
             for name, value in model.graph.initializers.items()
@@ -67,12 +75,27 @@ class CostModel:
 
     def _of(self, shapes: Shapes) -> Cost:
         """Returns the cost for tensors of the given sizes."""
-        sizes = [(math.prod(shapes[name]), bits) for name, bits in self._weights]
+        sizes = [(math.prod(shapes[name]), bits) for name, bits in self._weights] + self._inner
         return Cost(
             macs=sum(rule.macs(node, shapes) for node, rule in self._nodes),
             params=sum(size for size, _ in sizes),
             weight_bytes=sum(-(-size * bits // 8) for size, bits in sizes),
         )
+
+
+def _multiplies(node: ir.Node) -> bool:
+    """Returns whether a node has a weight of two axes or more, or a graph inside that may."""
+    bodies = any(
+        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
+        for a in node.attributes.values()
+    )
+    return bodies or any(
+        v is not None
+        and v.is_initializer()
+        and v.dtype not in _NO_PARAMETERS
+        and len(v.shape or ()) > 1
+        for v in node.inputs
+    )
 
 
 def _known(node: ir.Node, shapes: Shapes) -> bool:

@@ -20,6 +20,18 @@ from onnxtrim.selection.plan import PrunePlan, removed_units
 __all__ = ["changes", "cut"]
 
 
+_PLAIN = frozenset(
+    {
+        ir.AttributeType.FLOAT,
+        ir.AttributeType.FLOATS,
+        ir.AttributeType.INT,
+        ir.AttributeType.INTS,
+        ir.AttributeType.STRING,
+        ir.AttributeType.STRINGS,
+    }
+)
+
+
 def cut(
     model: ir.Model,
     channel_map: ChannelMap,
@@ -58,7 +70,8 @@ def changes(before: ir.Model, after: ir.Model) -> dict[str, dict[str, Any]]:
         changed = {
             name: list(attr.value) if isinstance(attr.value, tuple) else attr.value
             for name, attr in new.attributes.items()
-            if name not in old.attributes or old.attributes[name].value != attr.value
+            if attr.type in _PLAIN
+            and (name not in old.attributes or old.attributes[name].value != attr.value)
         }
         for index, (a, b) in enumerate(zip(old.inputs, new.inputs, strict=True)):
             sizes = constant_ints(b)

@@ -113,11 +113,15 @@ def merged(rel: Relations, value: ir.Value, axes: Sequence[int]) -> Channels:
     if not carriers:
         return parts[0]
     others = [sizes[axis] for i, axis in enumerate(axes) if i != carriers[0]]
-    if len(carriers) > 1 or None in others:
-        sentence = f"several axes of {name(value)} are flattened into one"
+    refusal = None
+    if len(carriers) > 1:
+        refusal = Code.MIXED, f"several axes of {name(value)} with channels are flattened into one"
+    elif None in others:
+        refusal = Code.DYNAMIC_SIZE, f"{name(value)} is flattened, and a size of it is not known"
+    if refusal is not None:
         for i in carriers:
-            rel.freeze(parts[i], Code.MIXED, sentence)
-        return Fixed(rel.reason(Code.MIXED, sentence))
+            rel.freeze(parts[i], *refusal)
+        return Fixed(rel.reason(*refusal))
     place = carriers[0]
     ids = rel.concrete(parts[place], sizes[axes[place]] or 0)
     inner = int(np.prod([sizes[axis] or 1 for axis in axes[place + 1 :]], dtype=np.int64))
