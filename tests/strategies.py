@@ -60,7 +60,7 @@ class Example:
     """A random model and an input for it."""
 
     model: onnx.ModelProto
-    inputs: Arrays
+    inputs: Arrays = field(repr=False)
 
     def __repr__(self) -> str:
         """Returns the graph as text."""
