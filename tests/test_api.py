@@ -108,6 +108,18 @@ class TestPrune:
         assert after.value == pytest.approx(accuracy(half.model), abs=1e-12)
         assert half.report.steps[-1].metric == after
 
+    def test_the_distance_from_the_original_is_that_of_the_runtime(
+        self, half: onnxtrim.PruneResult
+    ) -> None:
+        images = {"image": digits()[0]}
+        old = run(onnx.load(LENET), images, optimize=True)["logits"].astype(np.float64)
+        new = run(half.model, images, optimize=True)["logits"].astype(np.float64)
+        agreed = (old.argmax(axis=1) == new.argmax(axis=1)).mean()
+        assert 0 < agreed < 1
+        assert half.report.agreement == pytest.approx(agreed, abs=1e-12)
+        error = np.linalg.norm(new - old) / np.linalg.norm(old)
+        assert half.report.relative_error == pytest.approx(error, rel=1e-5)
+
     def test_the_result_computes_what_the_masked_original_does(
         self, half: onnxtrim.PruneResult
     ) -> None:
@@ -156,6 +168,33 @@ class TestPrune:
         images = {"image": digits()[0][:5]}
         assert_identical(run(onnx.load(path), images), run(half.model, images))
 
+    def test_the_size_is_that_of_the_file_where_weights_lie_beside_the_original(
+        self, tmp_path: Path
+    ) -> None:
+        """What is cut is counted as it is written, whether it was read or not, and so is the rest.
+
+        conv1 stays whole, so that its weight is still on disk when the size is counted.
+        """
+        big, data = tmp_path / "big.onnx", tmp_path / "big.data"
+        proto = onnx.load(LENET)
+        onnx.save(proto, big, save_as_external_data=True, location=data.name, size_threshold=0)
+        assert data.stat().st_size >= 4 * PARAMS
+        options: dict[str, Any] = {"macs": 0.5, "criterion": "l1", "align": "none"}
+        options["exclude"] = ("conv1",)
+        result, plain = prune(big, **options), prune(LENET, **options)
+        kept = result.model.graph.initializers["conv1.bias"].const_value
+        assert isinstance(kept, ir.ExternalTensor)
+        assert result.report.before.bytes == big.stat().st_size + data.stat().st_size
+        (tmp_path / "out").mkdir()
+        path = result.save(tmp_path / "out" / "thin.onnx")
+        assert list((tmp_path / "out").iterdir()) == [path]
+        assert result.report.after.bytes == path.stat().st_size
+        assert path.stat().st_size < 0.9 * LENET.stat().st_size
+        again = plain.save(tmp_path / "again.onnx")
+        assert plain.report.after.bytes == again.stat().st_size
+        images = {"image": digits()[0][:5]}
+        assert_identical(run(onnx.load(path), images), run(onnx.load(again), images))
+
     def test_the_original_is_never_saved_over(self, tmp_path: Path) -> None:
         plain, big = tmp_path / "net.onnx", tmp_path / "big.onnx"
         plain.write_bytes(LENET.read_bytes())
@@ -189,6 +228,7 @@ class TestPrune:
         result = prune(LENET, params=0.5, criterion=criterion)
         assert counted(result.model)[1] <= PARAMS / 2
         assert result.report.before.metric is None
+        assert (result.report.agreement, result.report.relative_error) == (None, None)
         assert result.report.data == {}
 
     def test_data_is_needed_by_activations(self) -> None:
@@ -220,11 +260,27 @@ class TestPrune:
         assert sizes["conv2.weight"][0] < 50
 
     def test_only_an_included_group_is_cut(self) -> None:
-        result = prune(LENET, ratio=0.5, criterion="l1", include=("fc1", "nothing*"))
+        """`fc2*` is a frozen group: it matches, and changes nothing."""
+        result = prune(LENET, ratio=0.5, criterion="l1", include=("fc1", "fc2*"))
         assert [r.name for r in result.report.groups] == ["fc1"]
+        codes = {row.name: row.code for row in result.report.frozen}
+        assert codes == {"conv1": "excluded", "conv2": "excluded", "fc2": "graph output"}
         sizes = {t.name: list(t.dims) for t in ir.to_proto(result.model).graph.initializer}
         assert sizes["conv2.weight"] == [50, 20, 5, 5]
         assert sizes["fc1.weight"][0] < 500
+
+    @pytest.mark.parametrize("option", ["include", "exclude"])
+    def test_a_glob_that_matches_nothing_is_refused(self, option: str) -> None:
+        with pytest.raises(onnxtrim.UsageError) as caught:
+            prune(LENET, ratio=0.5, criterion="l1", **{option: ("fc1", "nothing*")})
+        assert str(caught.value) == (
+            f"--{option} nothing*: matches no group; inspect lists their names and tensors"
+        )
+
+    def test_excluding_what_is_frozen_already_changes_nothing(self) -> None:
+        result = prune(LENET, ratio=0.5, criterion="l1", exclude=("fc2",))
+        assert [r.name for r in result.report.groups] == ["conv1", "conv2", "fc1"]
+        assert [(r.name, r.code) for r in result.report.frozen] == [("fc2", "graph output")]
 
     def test_excluding_a_layer_leaves_its_neighbours(self) -> None:
         """`conv2*` is the node conv2 and its weight, which conv1's channels are read by."""
@@ -240,8 +296,23 @@ class TestPrune:
         (warning,) = result.report.warnings
         assert f"steps of {block} channels" in warning
         assert "steps of 4" in warning
-        for row in result.report.groups[:2]:
-            assert (row.step, row.after % 4) == (block, 0)
+        convolutions, dense = result.report.groups[:2], result.report.groups[2]
+        assert any(row.after < block for row in convolutions)
+        for row in convolutions:
+            step = 4 if row.after < block else block
+            assert (row.step, row.after % step) == (step, 0)
+        assert dense.step == 1  # matrix products are free
+
+    def test_the_step_of_each_row_is_the_one_it_was_cut_in(
+        self, half: onnxtrim.PruneResult
+    ) -> None:
+        block = alignments_of("auto")[0].step
+        assert half.report.warnings == ()
+        steps = [block if row.before >= block else 4 for row in half.report.groups[:2]]
+        assert [row.step for row in half.report.groups] == [*steps, 1]
+        for row in half.report.groups:
+            assert row.step is not None
+            assert row.after % row.step == 0 or row.after == row.before
 
     def test_progress_is_told(self) -> None:
         heard: list[tuple[str, int, int]] = []
@@ -329,6 +400,110 @@ class TestSources:
         )
         assert result.report.groups[0].after == 4
 
+    def test_labels_of_outputs_that_are_not_one_a_sample(self) -> None:
+        """Four rows of scores a sample: nothing to hold the labels against."""
+        text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4, 3] x) => (float[M, 2] y) {
+          f = Reshape(x, target)
+          [one] a = MatMul(f, w1)
+          [act] r = Relu(a)
+          [last] y = MatMul(r, w2)
+        }"""
+        rng = np.random.default_rng(0)
+        weights: Arrays = {
+            "target": np.array([-1, 3]),
+            "w1": rng.standard_normal((3, 8)).astype(np.float32),
+            "w2": rng.standard_normal((8, 2)).astype(np.float32),
+        }
+        x, labels = rng.standard_normal((6, 4, 3)).astype(np.float32), np.arange(6) % 2
+        result = prune(proto_of(text, weights), (x, labels), params=0.5)
+        metric = result.report.after.metric
+        assert metric is not None
+        assert metric.name == "relative_error"
+        old, new = run(proto_of(text, weights), {"x": x})["y"], run(result.model, {"x": x})["y"]
+        assert old.shape == new.shape == (24, 2)
+        error = np.linalg.norm(new - old) / np.linalg.norm(old)
+        assert metric.value == pytest.approx(error, rel=1e-5)
+        assert result.report.relative_error == metric.value
+        assert result.report.agreement is None
+
+
+class TestUncounted:
+    """Nodes whose MACs nobody can tell are named."""
+
+    TEXT = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 3, 6, 6] x) => (float[N, 2, 12, 12] y) {
+      [one] a = Conv(x, w1)
+      [act] r = Relu(a)
+      [two] b = Conv(r, w2)
+      [up] y = ConvTranspose <strides=[2, 2]> (b, w3)
+    }"""
+
+    def model(self) -> onnx.ModelProto:
+        rng = np.random.default_rng(0)
+        sizes = {"w1": (8, 3, 1, 1), "w2": (4, 8, 1, 1), "w3": (4, 2, 2, 2)}
+        return proto_of(
+            self.TEXT, {k: rng.standard_normal(s).astype(np.float32) for k, s in sizes.items()}
+        )
+
+    def test_an_inspection_warns(self) -> None:
+        found = onnxtrim.inspect(self.model())
+        assert found.cost.macs == 36 * 8 * 3 + 36 * 4 * 8
+        (warning,) = found.warnings
+        assert "MACs" in warning
+        assert warning.startswith("MACs that are not counted")
+        assert warning.endswith(": up")
+
+    def test_a_report_warns(self) -> None:
+        result = prune(self.model(), params=0.7, criterion="l1", align="none")
+        assert [row.name for row in result.report.groups] == ["one"]
+        (warning,) = result.report.warnings
+        assert "MACs" in warning
+        assert warning.startswith("MACs that are not counted")
+        assert warning.endswith(": up")
+
+    def test_where_all_is_counted_nothing_is_said(self) -> None:
+        assert onnxtrim.inspect(LENET).warnings == ()
+        assert prune(LENET, macs=0.5, criterion="l1").report.warnings == ()
+
+
+class TestOptions:
+    """Options as people write them in Python."""
+
+    def test_lists_will_do(self) -> None:
+        options: dict[str, Any] = {"samples": 40, "macs": 0.5}
+        lists: dict[str, Any] = {
+            "mean": [0.5], "std": [0.25], "image_size": [28, 28], "include": ["conv*", "fc*"],
+            "exclude": ["fc1"],
+        }  # fmt: skip
+        tuples: dict[str, Any] = {name: tuple(value) for name, value in lists.items()}
+        found = prune(LENET, DIGITS, **options, **lists)
+        assert {name: found.report.settings[name] for name in lists} == tuples
+        assert found.plan == prune(LENET, DIGITS, **options, **tuples).plan
+        assert [row.name for row in found.report.groups] == ["conv1", "conv2"]
+
+    @pytest.mark.parametrize(
+        ("option", "message"),
+        [
+            ({"mean": 0.5}, "--mean 0.5: give a list of numbers"),
+            ({"seed": "a"}, "--seed a: give a whole number"),
+            ({"min_channels": 2.5}, "--min-channels 2.5: give a whole number"),
+            ({"samples": 2.5}, "--samples 2.5: give a whole number"),
+            ({"ratio": "0.5"}, "--ratio 0.5: give a number"),
+        ],
+    )
+    def test_a_wrong_type_is_refused(self, option: dict[str, Any], message: str) -> None:
+        with pytest.raises(onnxtrim.UsageError) as caught:
+            prune(LENET, criterion="l1", **{"macs": 0.5, **option})
+        assert str(caught.value) == message
+
+    @pytest.mark.parametrize("amount", [1.5, "1.5", "1e400", float("inf")])
+    @pytest.mark.parametrize("option", ["macs", "params"])
+    def test_an_amount_that_makes_no_sense_is_refused(
+        self, option: str, amount: float | str
+    ) -> None:
+        with pytest.raises(onnxtrim.UsageError, match=rf"^--{option} {amount}: "):
+            prune(LENET, criterion="l1", **{option: amount})
+
 
 class TestApply:
     """`apply` replays a plan."""
@@ -347,6 +522,7 @@ class TestApply:
     def test_one_axis_is_completed(self) -> None:
         plan = onnxtrim.PrunePlan("", {"conv1.bias": {0: tuple(range(0, 20, 2))}})
         result = apply(LENET, plan)
+        assert [row.step for row in result.report.groups] == [None, None, None]
         assert result.plan.initializers == {
             "conv1.bias": {0: tuple(range(0, 20, 2))},
             "conv1.weight": {0: tuple(range(0, 20, 2))},
@@ -396,6 +572,9 @@ class TestInspect:
             ("fc1", 500, 500),
         ]
         assert all(not r.statistics and r.score is None for r in found.groups)
+        block = alignments_of("auto")[0].step
+        steps = [block if r.before >= block else 4 for r in found.groups[:2]]
+        assert [r.step for r in found.groups] == [*steps, 1]
         (row,) = found.frozen
         assert (row.name, row.width, row.code) == ("fc2", 10, "graph output")
         assert "logits" in row.reason
@@ -444,6 +623,57 @@ class TestCompare:
         with pytest.raises(onnxtrim.DataError, match="different inputs or outputs"):
             compare(LENET, other)
 
+    TEXT = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, C] y) {
+      m = MatMul(x, w)
+      y = Compress <axis=1> (m, chosen)
+    }"""
+
+    def choosing(self, *columns: bool) -> onnx.ModelProto:
+        """Returns a model of which nobody can tell how many columns come out, but by a run."""
+        rng = np.random.default_rng(0)
+        w = rng.standard_normal((3, len(columns))).astype(np.float32)
+        return proto_of(self.TEXT, {"w": w, "chosen": np.array(columns)})
+
+    @pytest.mark.parametrize("columns", [(True, True, False, False), (True, False, False, False)])
+    def test_outputs_that_turn_out_to_differ_in_size(self, columns: tuple[bool, ...]) -> None:
+        """One column would fit each of three by broadcasting, and mean nothing."""
+        x = np.random.default_rng(1).standard_normal((5, 3)).astype(np.float32)
+        three = self.choosing(True, True, True, False)
+        assert compare(three, three, x).relative_error == 0.0
+        size = sum(columns)
+        with pytest.raises(onnxtrim.DataError) as caught:
+            compare(three, self.choosing(*columns), x)
+        assert str(caught.value) == (
+            f"output 'y' has sizes (5, {size}) after and (5, 3) before; compare models of one "
+            "interface"
+        )
+
+    @pytest.mark.parametrize("data", [None, np.zeros((5, 3), np.float32)], ids=["", "data"])
+    @pytest.mark.parametrize(
+        ("size", "fits"), [("4", True), ("C", True), ("3", False), ("1", False)]
+    )
+    def test_outputs_that_are_stated_to_differ_in_size(
+        self, size: str, fits: bool, data: npt.NDArray[np.float32] | None
+    ) -> None:
+        def model(stated: str, columns: int) -> onnx.ModelProto:
+            text = self.TEXT.replace("float[N, C]", f"float[N, {stated}]")
+            w = np.ones((3, columns), np.float32)
+            return proto_of(text, {"w": w, "chosen": np.ones(columns, np.bool_)})
+
+        pair = model("4", 4), model(size, 4 if fits else int(size))
+        if fits:
+            assert compare(*pair, data).relative_error == (None if data is None else 0.0)
+            return
+        for models in (pair, pair[::-1]):
+            with pytest.raises(onnxtrim.DataError, match="different inputs or outputs"):
+                compare(*models, data)
+
+    def test_an_output_of_another_rank(self) -> None:
+        text = self.TEXT.replace("float[N, C] y", "float[C] y").replace(" <axis=1>", "")
+        weights: Arrays = {"w": np.ones((3, 4), np.float32), "chosen": np.ones(4, np.bool_)}
+        with pytest.raises(onnxtrim.DataError, match="different inputs or outputs"):
+            compare(self.choosing(True, True, True, True), proto_of(text, weights))
+
 
 class TestRealModel:
     """A ResNet-20 with its batch normalisations, where the folder of real models is there."""
@@ -491,8 +721,12 @@ class TestNothingToCut:
             prune(proto_of(text), macs=0.5, criterion="l1")
 
     def test_everything_excluded(self) -> None:
-        with pytest.raises(onnxtrim.BudgetError, match=r"^nothing can be cut: .*excluded"):
+        with pytest.raises(onnxtrim.BudgetError) as caught:
             prune(LENET, macs=0.5, criterion="l1", exclude=("*",))
+        assert str(caught.value) == (
+            "nothing can be cut: excluded: --exclude keeps conv1 whole, ...; inspect gives every "
+            "reason"
+        )
 
 
 def test_an_operator_that_nobody_knows_is_a_barrier_and_no_end() -> None:
@@ -529,7 +763,8 @@ def test_the_public_names_are_there_and_no_more() -> None:
 def test_every_error_has_one_root_and_a_status() -> None:
     statuses = {
         "BudgetError": 1, "DataError": 3, "LoadError": 3, "ModelError": 3, "OnnxtrimError": 3,
-        "OutputError": 2, "PlanError": 3, "ShapeError": 3, "UsageError": 2, "VerificationError": 1,
+        "OutputError": 2, "PlanError": 3, "RunError": 3, "ShapeError": 3, "UsageError": 2,
+        "VerificationError": 1,
     }  # fmt: skip
     names = [name for name in onnxtrim.__all__ if name.endswith("Error")]
     assert sorted(statuses) == names
@@ -537,3 +772,23 @@ def test_every_error_has_one_root_and_a_status() -> None:
         kind = getattr(onnxtrim, name)
         assert issubclass(kind, onnxtrim.OnnxtrimError)
         assert kind.exit_status == status
+    for kind in (onnxtrim.LoadError, onnxtrim.RunError, onnxtrim.ShapeError):
+        assert issubclass(kind, onnxtrim.ModelError)
+
+
+def test_a_model_that_the_runtime_cannot_run_is_a_run_error() -> None:
+    """It takes two gains; made-up inputs have 64 of them, and those of the user three."""
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 3] x, float[L] gains) => (float[N, 2] y) {
+      [one] a = Gemm(x, w1)
+      [act] r = Relu(a)
+      [last] b = Gemm(r, w2)
+      [scale] y = Mul(b, gains)
+    }"""
+    proto = proto_of(text, {"w1": np.ones((3, 8), np.float32), "w2": np.ones((8, 2), np.float32)})
+    with pytest.raises(onnxtrim.RunError, match=r"the inputs were made up, give real ones by"):
+        prune(proto, macs=0.5, criterion="l1")
+    x = {"x": np.ones((3, 3), np.float32), "gains": np.ones(3, np.float32)}
+    with pytest.raises(onnxtrim.RunError, match=r"^ONNX Runtime cannot run the model") as caught:
+        prune(proto, x, macs=0.5, criterion="l1")
+    assert "made up" not in str(caught.value)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from oracle import run
+from oracle import proto_of, run
 from PIL import Image
 
 from onnxtrim.cli import main
@@ -113,13 +113,18 @@ class TestPrune:
         assert report["before"]["metric"]["name"] == "accuracy"
         assert report["before"]["metric"]["value"] == pytest.approx(accuracy_of(model), abs=1e-12)
         assert report["after"]["metric"]["value"] == pytest.approx(accuracy_of(thin), abs=1e-12)
+        assert 0 < report["agreement"] < 1
+        assert 0 < report["relative_error"] < 1
         assert report["verification"]["samples"] == 8
         assert report["verification"]["max_rel_error"] <= 1e-4
         markdown = reports[1].read_text()
         assert markdown.startswith("# net.onnx\n")
         assert "| conv1 | 20 |" in markdown
         assert err == ""
-        for word in ("conv1", "conv2", "fc1", "fc2", "graph output", "accuracy", "proven"):
+        for word in (
+            "conv1", "conv2", "fc1", "fc2", "graph output", "accuracy", "agreement",
+            "output error", "proven",
+        ):  # fmt: skip
             assert word in out
         assert out.splitlines()[-1] == f"written: {thin}"
 
@@ -221,6 +226,35 @@ class TestPrune:
         (line,) = [line for line in out.splitlines() if line.startswith("warning: ")]
         assert line.startswith("warning: conv1: apoz ")
 
+    def test_the_plan_of_a_model_with_graphs_inside(self, tmp_path: Path) -> None:
+        """An If beside what is cut; its bodies are nothing that a plan could say."""
+        text = """<ir_version: 8, opset_import: ["": 17]>
+        g (float[N, 3] x, bool c) => (float[N, 2] y, float[N, 3] z) {
+          [choice] z = If (c) <
+            then_branch = then () => (float[N, 3] p) { p = Neg(x) },
+            else_branch = other () => (float[N, 3] q) { q = Abs(x) }>
+          [one] a = Gemm(x, w1)
+          [act] r = Relu(a)
+          [last] y = Gemm(r, w2)
+        }"""
+        rng = np.random.default_rng(0)
+        weights = {
+            "w1": rng.standard_normal((3, 8)).astype(np.float32),
+            "w2": rng.standard_normal((8, 2)).astype(np.float32),
+        }
+        source, plan = tmp_path / "if.onnx", tmp_path / "plan.json"
+        onnx.save(proto_of(text, weights), source)
+        quick(source, "--criterion", "l1", "--params", "0.5", "--plan", plan, "-q")
+        assert names(tmp_path) == {"if.onnx", "if-trimmed.onnx", "plan.json"}
+        found = document(plan.read_text())
+        assert {name: len(a[k]) for name, a in found["initializers"].items() for k in a} == {
+            "w1": 4,
+            "w2": 4,
+        }
+        assert found["attributes"] == {}
+        quick("apply", source, plan, "-o", tmp_path / "again.onnx", "-q")
+        assert (tmp_path / "again.onnx").read_bytes() == (tmp_path / "if-trimmed.onnx").read_bytes()
+
     def test_flags_may_stand_before_the_model(self, model: Path, tmp_path: Path) -> None:
         quick("--criterion", "l1", "-q", "--macs", "0.5", model)
         assert names(tmp_path) == {"net.onnx", "net-trimmed.onnx"}
@@ -307,7 +341,9 @@ class TestCompare:
         quick("compare", model, thin, "--data", DIGITS, "--samples", "50")
         out, err = capfd.readouterr()
         assert err == ""
-        for word in ("parameters", "MACs", "2.29 M", "latency", "accuracy", "agreement"):
+        for word in (
+            "parameters", "MACs", "2.29 M", "latency", "accuracy", "agreement", "output error",
+        ):  # fmt: skip
             assert word in out
 
     def test_json_without_data(self, model: Path, capfd: Captured) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from collections.abc import Callable
 from typing import Any, get_type_hints
 
 import pytest
@@ -207,6 +208,85 @@ class TestRefusals:
             PruneConfig(**options)
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"mean": 0.5}, "--mean 0.5: give a list of numbers"),
+            ({"mean": "0.5"}, "--mean 0.5: give a list of numbers"),
+            ({"std": ("a",)}, "--std ('a',): give a list of numbers"),
+            ({"std": [True]}, "--std (True,): give a list of numbers"),
+            ({"scale": "1"}, "--scale 1: give a number"),
+            ({"scale": None}, "--scale None: give a number"),
+            ({"image_size": 28}, "--image-size 28: give a list of whole numbers"),
+            ({"image_size": [28]}, "--image-size (28,): give a list of whole numbers"),
+            ({"image_size": (1, 2, 3)}, "--image-size (1, 2, 3): give a list of whole numbers"),
+            ({"image_size": (28.0, 28)}, "--image-size (28.0, 28): give a list of whole numbers"),
+            ({"layout": 1}, "--layout 1: give one of auto, nchw, nhwc"),
+            ({"samples": 2.5}, "--samples 2.5: give a whole number"),
+            ({"samples": "3"}, "--samples 3: give a whole number"),
+            ({"samples": True}, "--samples True: give a whole number"),
+            ({"batch_size": 2.5}, "--batch-size 2.5: give a whole number"),
+            ({"batch_size": None}, "--batch-size None: give a whole number"),
+            ({"threads": "1"}, "--threads 1: give a whole number"),
+        ],
+        ids=str,
+    )
+    def test_of_data_of_a_wrong_type(self, options: dict[str, Any], message: str) -> None:
+        makers: list[Callable[..., object]] = [
+            DataConfig,
+            lambda **given: data_config(given),  # type: ignore[arg-type]
+        ]
+        for make in makers:
+            with pytest.raises(UsageError) as caught:
+                make(**options)
+            assert str(caught.value) == message
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"ratio": "0.5"}, "--ratio 0.5: give a number"),
+            ({"ratio": True}, "--ratio True: give a number"),
+            ({"macs": (1,)}, "--macs (1,): give a number or a text"),
+            ({"params": True}, "--params True: give a number or a text"),
+            ({"criterion": None}, "--criterion None: give one of apoz, mean, l1, l2, random"),
+            ({"align": 2.5}, "--align 2.5: give a text or a whole number"),
+            ({"min_channels": 2.5}, "--min-channels 2.5: give a whole number"),
+            ({"min_channels": "2"}, "--min-channels 2: give a whole number"),
+            ({"max_layer_ratio": "0.5"}, "--max-layer-ratio 0.5: give a number"),
+            ({"include": "conv*"}, "--include conv*: give a list of texts"),
+            ({"include": (1,)}, "--include (1,): give a list of texts"),
+            ({"exclude": None}, "--exclude None: give a list of texts"),
+            ({"seed": "a"}, "--seed a: give a whole number"),
+            ({"seed": 1.0}, "--seed 1.0: give a whole number"),
+        ],
+        ids=str,
+    )
+    def test_of_pruning_of_a_wrong_type(self, options: dict[str, Any], message: str) -> None:
+        given: dict[str, Any] = {"macs": 0.5, **options}
+        makers: list[Callable[..., object]] = [
+            PruneConfig,
+            lambda **given: prune_configs(given),  # type: ignore[arg-type]
+        ]
+        for make in makers:
+            with pytest.raises(UsageError) as caught:
+                make(**given)
+            assert str(caught.value) == message
+
+    def test_lists_will_do(self) -> None:
+        options: Any = {
+            "macs": 0.5, "image_size": [28, 30], "mean": [0.5, 1], "std": [2], "include": ["a*"],
+            "exclude": [],
+        }  # fmt: skip
+        pruning, reading = prune_configs(options)
+        assert pruning == PruneConfig(macs=0.5, include=("a*",), exclude=())
+        assert reading == DataConfig(image_size=(28, 30), mean=(0.5, 1), std=(2,))
+        assert (type(pruning.include), type(reading.mean)) == (tuple, tuple)
+        assert options["mean"] == [0.5, 1]
+
+    def test_whole_numbers_are_numbers_too(self) -> None:
+        assert PruneConfig(ratio=0, macs=1, params=5000, align=8, max_layer_ratio=1).macs == 1
+        assert DataConfig(scale=1, mean=(0,), std=(1,)).scale == 1
 
     @pytest.mark.parametrize("option", ["include", "exclude"])
     def test_one_glob_is_no_list_of_its_letters(self, option: str) -> None:

@@ -223,9 +223,21 @@ class TestModel:
         failure = desk.fails(desk.model, *L1)
         failure.says(1, "nothing can be cut", "graph output", "inspect")
 
-    def test_where_no_include_matches(self, desk: Desk) -> None:
-        failure = desk.fails(desk.model, *L1, "--include", "convolution1")
-        failure.says(1, "nothing can be cut", "--include")
+    @pytest.mark.parametrize(
+        ("arguments", "why"),
+        [
+            (["--include", "fc2"], "--include keeps conv1 whole"),
+            (["--exclude", "conv?", "--exclude", "fc1"], "--exclude keeps conv1 whole"),
+            (["--include", "conv1", "--exclude", "conv1.weight"], "--exclude keeps conv1 whole"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_where_globs_leave_nothing_to_cut(
+        self, desk: Desk, arguments: list[str], why: str
+    ) -> None:
+        failure = desk.fails(desk.model, *L1, *arguments)
+        failure.says(1, "inspect gives every reason")
+        assert failure.line.startswith(f"nothing can be cut: excluded: {why}, ")
 
 
 class TestData:
@@ -318,6 +330,10 @@ class TestUsage:
             (["--macs", "lots", "--criterion", "l1"], ["--macs lots", "0.5", "500k"]),
             (["--macs", "0", "--criterion", "l1"], ["--macs 0", "0.5"]),
             (["--params", "8MB", "--criterion", "l1"], ["--params 8MB"]),
+            (["--macs", "1e400", "--criterion", "l1"], ["--macs ", "give a fraction", "500k"]),
+            (["--params", "1e400", "--criterion", "l1"], ["--params ", "give a fraction", "500k"]),
+            (["--macs", "1.5", "--criterion", "l1"], ["--macs 1.5", "at most 1", "1.5M"]),
+            (["--params", "1.5", "--criterion", "l1"], ["--params 1.5", "at most 1", "1.5M"]),
             (["--macs", "0.5"], ["--criterion mean", "--data"]),
             (["--macs", "0.5", "--criterion", "apoz"], ["--criterion apoz", "--data"]),
             (["--macs", "0.5", "--criterion", "taylor"], ["--criterion", "taylor", "apoz", "l2"]),
@@ -344,6 +360,19 @@ class TestUsage:
     )
     def test_pruning(self, desk: Desk, arguments: list[str], words: list[str]) -> None:
         desk.fails(desk.model, *arguments).says(2, *words)
+
+    @pytest.mark.parametrize("option", ["--include", "--exclude"])
+    @pytest.mark.parametrize("others", [[], ["conv1"], ["*"]], ids=" ".join)
+    @pytest.mark.parametrize("glob", ["convolution1", "conv", "CONV1", "fc3*"])
+    def test_a_glob_that_matches_nothing(
+        self, desk: Desk, option: str, others: list[str], glob: str
+    ) -> None:
+        arguments = [part for each in (*others, glob) for part in (option, each)]
+        failure = desk.fails(desk.model, *L1, *arguments)
+        assert (failure.status, failure.line) == (
+            2,
+            f"{option} {glob}: matches no group; inspect lists their names and tensors",
+        )
 
     def test_nothing_at_all(self, desk: Desk) -> None:
         desk.fails().says(2, "model", "--help")

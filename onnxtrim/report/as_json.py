@@ -5,6 +5,8 @@ import json
 import math
 from typing import Any
 
+import numpy as np
+
 from onnxtrim.report.model import Comparison, Inspection, Report
 
 __all__ = ["to_json"]
@@ -21,6 +23,8 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON is what it is
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
+    if isinstance(value, np.generic):  # numbers as callers of the Python API hold them
+        return _plain(value.item())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -72,8 +72,8 @@ def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:
     if not costs.uncounted:
         return ()
     return (
-        f"the MACs of {len(costs.uncounted)} nodes are not counted (no rule describes them, or "
-        f"their sizes are unknown): {', '.join(costs.uncounted[:3])}",
+        f"MACs that are not counted, for want of a rule or of sizes: {len(costs.uncounted)} nodes, "
+        f"such as {costs.uncounted[0]}",
     )
 
 

@@ -8,6 +8,7 @@ from oracle import Arrays, proto_of
 
 from onnxtrim.calibration import Evaluation, evaluate_pair, input_specs, open_data
 from onnxtrim.config import DataConfig
+from onnxtrim.errors import DataError
 from onnxtrim.graph import load, normalize
 
 # y = x w: what comes out is written down as rows of w.
@@ -130,6 +131,58 @@ def test_outputs_with_more_rows_than_samples_count_in_full() -> None:
     found = compared(models[0], models[1], x)
     # sample 0: 4 x 9 without a difference; sample 1: 34 of 51
     assert found.relative_error == pytest.approx((34 / 87) ** 0.5, rel=1e-7)
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_labels_of_outputs_with_more_rows_than_samples_are_left_alone(size: int) -> None:
+    """Eight rows of three scores, and two labels: it is no classifier of samples."""
+    weights: list[Arrays] = [
+        {"w": np.array(rows, np.float32), "target": np.array([-1, 4])} for rows in (OLD, NEW)
+    ]
+    models = [normalize(load(proto_of(TOKENS, w))) for w in weights]
+    x = np.stack([ROWS, ROWS])
+    found = compared(models[0], models[1], x, labels=[0, 1], size=size)
+    assert found.metric.name == "relative_error"
+    assert found.metric.before == 0.0
+    assert found.metric.after == pytest.approx((34 / 51) ** 0.5, rel=1e-7)
+    assert found.agreement is None
+
+
+# One row of four figures, whatever the number of samples.
+TOTAL = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[A, B] y) {
+  m = MatMul(x, w)
+  y = ReduceMean <axes=[0]> (m)
+}"""
+
+
+def test_labels_of_outputs_without_an_axis_of_samples_are_left_alone() -> None:
+    models = [normalize(load(proto_of(TOTAL, {"w": np.array(r, np.float32)}))) for r in (OLD, NEW)]
+    found = compared(models[0], models[1], labels=[0, 1, 2, 2])
+    assert (found.metric.name, found.agreement) == ("relative_error", None)
+    # the sums of the columns are 4, 4, 5 before and 7, 0, 6 after
+    assert found.relative_error == pytest.approx(((9 + 16 + 1) / 57) ** 0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "sizes"),
+    [
+        (([3.0, 0.0], [4.0, 0.0], [0.0, 5.0], [0.0, 1.0]), (4, 2)),
+        (([3.0], [4.0], [0.0], [0.0]), (4, 1)),  # it would fit by broadcasting
+    ],
+)
+def test_outputs_that_differ_in_size_are_refused(
+    rows: tuple[list[float], ...], sizes: tuple[int, int]
+) -> None:
+    for pair, after, before in (
+        ((table(*OLD), table(*rows)), sizes, (4, 3)),
+        ((table(*rows), table(*OLD)), (4, 3), sizes),
+    ):
+        with pytest.raises(DataError) as caught:
+            compared(*pair)
+        assert str(caught.value) == (
+            f"output 'y' has sizes {after} after and {before} before; compare models of one "
+            "interface"
+        )
 
 
 def test_a_model_that_answers_nothing_has_no_error() -> None:

@@ -7,7 +7,7 @@ import pytest
 from oracle import proto_of
 
 from onnxtrim.calibration import Batch, InputSpec, batch_size, first_batch, input_specs, open_data
-from onnxtrim.calibration.feeding import padded, padded_batches
+from onnxtrim.calibration.feeding import fixed_batch, padded, padded_batches
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import ModelError
 from onnxtrim.graph import load
@@ -53,23 +53,29 @@ class TestSpecs:
 
 
 class TestBatchSize:
-    """`batch_size`."""
+    """`batch_size` and `fixed_batch`."""
 
     @pytest.mark.parametrize(
-        ("shapes", "expected"),
+        ("shapes", "fixed"),
         [
-            ([(None, 2)], 7),
+            ([(None, 2)], None),
             ([(4, 2)], 4),
             ([(1,)], 1),
-            ([(None,), (3, None)], 3),
-            ([()], 7),
+            ([(3, None), (3,)], 3),
+            ([(None,), (3, None)], None),
+            ([(3, None), (None,)], None),
+            ([(None,), ()], None),
+            ([()], None),
             ([(), (5,)], 5),
-            ([], 7),
+            ([], None),
         ],
     )
-    def test_a_fixed_one_wins(self, shapes: list[tuple[int | None, ...]], expected: int) -> None:
+    def test_it_is_fixed_where_no_input_leaves_it_open(
+        self, shapes: list[tuple[int | None, ...]], fixed: int | None
+    ) -> None:
         specs = [InputSpec(str(i), np.dtype(np.float32), s) for i, s in enumerate(shapes)]
-        assert batch_size(specs, 7) == expected
+        assert fixed_batch(specs) == fixed
+        assert batch_size(specs, 7) == (7 if fixed is None else fixed)
 
 
 class TestBatches:
@@ -88,6 +94,11 @@ class TestBatches:
         assert found[2].inputs["x"].tolist() == [[16, 17], [18, 19], [18, 19], [18, 19]]
         assert found[2].labels is not None
         assert found[2].labels.tolist() == [8, 9]
+
+    def test_a_batch_that_one_input_leaves_open_may_end_small(self) -> None:
+        specs = [*OPEN, InputSpec("sizes", np.dtype(np.int64), (4,))]
+        found = list(padded_batches(open_data(rows(10), OPEN, DataConfig()), specs, 7))
+        assert [(b.count, len(b.inputs["x"])) for b in found] == [(7, 7), (3, 3)]
 
     def test_filling_up_leaves_the_batch_it_is_given(self) -> None:
         batch = Batch({"x": rows(2)}, None, 2)

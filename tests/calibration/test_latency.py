@@ -9,7 +9,7 @@ import pytest
 from oracle import proto_of
 
 from onnxtrim.calibration import Latency, LatencyPair, paired_latency
-from onnxtrim.errors import ModelError
+from onnxtrim.errors import RunError
 from onnxtrim.graph import load
 
 TEXT = '<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 4] y) {y = Relu(x)}'
@@ -43,7 +43,7 @@ def test_percentiles_are_in_order_and_above_zero(threads: int) -> None:
 
 
 def test_inputs_that_the_model_does_not_take_are_refused() -> None:
-    with pytest.raises(ModelError, match="ONNX Runtime cannot run the model"):
+    with pytest.raises(RunError, match="ONNX Runtime cannot run the model"):
         paired_latency(model_of(), model_of(), {"x": np.ones((2, 5), np.float32)})
 
 

@@ -72,6 +72,26 @@ class TestMap:
         assert MAP.without(MAP.no_units).stays.all()
 
 
+class TestMatches:
+    """Whether a glob means any group."""
+
+    @pytest.mark.parametrize(
+        "glob", ["block/first", "block/*", "h", "w1", "w?", "mix", "head", "hea?", "w3", "*"]
+    )
+    def test_the_names_of_all_groups_frozen_or_not(self, glob: str) -> None:
+        assert MAP.matches(glob)
+
+    @pytest.mark.parametrize("glob", ["first", "BLOCK/*", "w4", "block", "", "mix?"])
+    def test_nothing_else(self, glob: str) -> None:
+        assert not MAP.matches(glob)
+
+    def test_a_weight_that_only_reads_a_group_is_none_of_its_names(self) -> None:
+        first = dataclasses.replace(FIRST, readers=(WeightUse("block/second", "w2", 1),))
+        first = dataclasses.replace(first, axes={**first.axes, ("w2", 1): 1})
+        assert not ChannelMap(AXES, 10, (first,), ()).matches("w2")
+        assert ChannelMap(AXES, 10, (first, SECOND), ()).matches("w2")
+
+
 class TestRestricted:
     """`--include` and `--exclude` are globs over names of nodes and tensors."""
 

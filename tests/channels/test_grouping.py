@@ -107,7 +107,7 @@ class TestMembers:
         )
         [node] = load(proto).graph
         axes = {("w", 1): np.array([0, 1, 2, 1]), ("y", 1): np.array([0, 1, 2, 1])}
-        found = group_units(axes, 3, [None, None, None], [(node, MatMul())], {node: 1})
+        found = group_units(axes, [None, None, None], [(node, MatMul())], {node: 1})
         assert [(g.name, g.units.tolist(), g.axes["y", 1]) for g in found] == [
             ("a", [0, 2], 1),
             ("a#2", [1], 2),

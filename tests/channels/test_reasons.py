@@ -6,7 +6,7 @@ from onnxtrim.channels.reasons import Code, Reason
 
 ORDER = [
     "excluded", "graph output", "graph input", "unknown operator", "rule failed", "dynamic size",
-    "channels are mixed", "broadcast", "positions, not channels", "no writer",
+    "channels are mixed", "broadcast", "positions, not channels",
 ]  # fmt: skip
 
 

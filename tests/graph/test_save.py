@@ -14,7 +14,7 @@ from onnxtrim.errors import OutputError
 from onnxtrim.graph import load, save
 from onnxtrim.graph import save as save_function
 from onnxtrim.graph.runtime import Runner
-from onnxtrim.graph.save import atomic_write, check_writable, refuse_overwriting
+from onnxtrim.graph.save import atomic_write, check_writable, refuse_overwriting, saved_bytes
 
 TEXT = """<ir_version: 8, opset_import: ["": 17]> g (float[N,30] x) => (float[N,40] y) {
     h = MatMul (x, w)
@@ -52,6 +52,36 @@ class TestOneFile:
         assert path == tmp_path / "out.onnx"
         assert os.listdir(tmp_path) == ["out.onnx"]
         assert onnx.load(path) == told(proto_of(TEXT, WEIGHTS))
+
+    def test_its_size_is_known_before_it_is_written(self, tmp_path: Path) -> None:
+        path = save(model(), tmp_path / "out.onnx")
+        assert saved_bytes(model()) == path.stat().st_size
+
+    def test_its_size_is_known_where_the_weights_lie_elsewhere_or_were_not_read_yet(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / "source").mkdir()
+        onnx.save(
+            proto_of(TEXT, WEIGHTS), tmp_path / "source" / "in.onnx",
+            save_as_external_data=True, location="in.data", size_threshold=0,
+        )  # fmt: skip
+        source = load(tmp_path / "source" / "in.onnx")
+        assert isinstance(source.graph.initializers["b"].const_value, ir.ExternalTensor)
+        source.graph.initializers["w"].const_value = ir.LazyTensor(
+            lambda: ir.Tensor(WEIGHTS["w"], name="w"),
+            dtype=ir.DataType.FLOAT,
+            shape=ir.Shape((30, 40)),
+            name="w",
+        )
+        counted = saved_bytes(source)
+        assert counted == save(source, tmp_path / "out.onnx").stat().st_size
+        assert counted == save(model(), tmp_path / "plain.onnx").stat().st_size
+
+    def test_its_size_counts_weights_in_the_body_of_an_if(self, tmp_path: Path) -> None:
+        (tmp_path / "source").mkdir()
+        source = load(external_in_a_body(tmp_path / "source"))
+        counted = saved_bytes(source)
+        assert counted == save(source, tmp_path / "out.onnx").stat().st_size
 
     def test_what_was_there_is_replaced(self, tmp_path: Path) -> None:
         path = tmp_path / "out.onnx"

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from documents import comparison, hopeless, inspection, report
 
@@ -19,8 +20,8 @@ REPORT = {
     "environment",
 }  # fmt: skip
 """What scripts were promised first."""
-MORE = {"settings", "latency_ratio", "data", "warnings"}
-"""What came on top: how it was run, the paired latencies, the data, what was said."""
+MORE = {"settings", "latency_ratio", "agreement", "relative_error", "data", "warnings"}
+"""What came on top: how it was run, the paired latencies, the quality, the data, what was said."""
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report-schema.md").read_text(encoding="utf-8")
 
@@ -112,6 +113,15 @@ def test_the_values_of_a_report() -> None:
     }
     assert document["settings"] == {"macs": 0.5, "mean": [0.0], "samples": None}
     assert document["data"] == {"samples": 300, "fingerprint": "def"}
+    assert (document["agreement"], document["relative_error"]) == (0.975, 0.0123)
+
+
+def test_what_was_not_evaluated_is_null() -> None:
+    for document in (
+        loaded(to_json(report(agreement=None, relative_error=None))),
+        loaded(to_json(comparison(agreement=None, relative_error=None))),
+    ):
+        assert (document["agreement"], document["relative_error"]) == (None, None)
 
 
 def test_the_keys_of_a_comparison() -> None:
@@ -150,6 +160,7 @@ def test_figures_that_are_not_finite_become_null() -> None:
         "samples": 0,
     }
     assert document["settings"] == {"scale": None, "mean": [None]}
+    assert (document["agreement"], document["relative_error"]) == (None, None)
 
 
 @pytest.mark.parametrize("figure", [math.nan, math.inf, -math.inf])
@@ -161,3 +172,9 @@ def test_not_even_in_a_comparison(figure: float) -> None:
 def test_names_come_back_as_they_are() -> None:
     document = loaded(to_json(report()))
     assert [row["name"] for row in document["frozen"]] == ["fc2", "[bold]odd|name[/bold]"]
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    settings = {"seed": np.int64(3), "ratio": np.float64(0.5), "nan": np.float32("nan")}
+    found = json.loads(to_json(report(settings=settings)))
+    assert found["settings"] == {"seed": 3, "ratio": 0.5, "nan": None}

@@ -10,7 +10,7 @@ from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.graph import load, normalize
 from onnxtrim.report import FrozenRow, MetricValue, Side, environment, frozen_rows, group_rows, side
 from onnxtrim.report.model import Spread
-from onnxtrim.selection import Cost
+from onnxtrim.selection import Alignment, Cost
 
 TEXT = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3, 4, 4] x) => (float[N, 2] y) {
   [conv] a = Conv(x, w1)
@@ -44,9 +44,9 @@ def test_a_row_for_every_group() -> None:
         1,
         "",
     )
-    rows = group_rows(found, kept, 8, scores, measurements)
+    rows = group_rows(found, kept, Alignment(8, 8), scores, measurements)
     assert [(r.name, r.before, r.after, r.step) for r in rows] == [
-        ("conv", 6, 4, 8),
+        ("conv", 6, 4, 4),  # narrower than a step of 8: multiples of 4
         ("dense", 4, 3, 1),
     ]
     assert [r.score for r in rows] == [Spread(0.0, 2.5, 10.0), Spread(1.0, 2.5, 4.0)]
@@ -58,11 +58,34 @@ def test_a_row_for_every_group() -> None:
 
 def test_without_scores_and_measurements_they_are_left_out() -> None:
     found = channel_map()
-    rows = group_rows(found, found.without(found.no_units), 1)
+    rows = group_rows(found, found.without(found.no_units), Alignment(1, 1))
     assert [(r.before, r.after, r.step, r.score, r.statistics) for r in rows] == [
         (6, 6, 1, None, {}),
         (4, 4, 1, None, {}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("alignment", "steps"),
+    [
+        (Alignment(1, 1), [1, 1]),
+        (Alignment(2, 2), [2, 1]),
+        (Alignment(4, 4), [4, 1]),
+        (Alignment(4, 2), [4, 1]),  # 4 is a whole block
+        (Alignment(6, 2), [2, 1]),  # 4 is less than one
+        (Alignment(16, 4), [4, 1]),
+        (None, [None, None]),
+    ],
+)
+def test_the_step_is_the_one_that_made_the_width(
+    alignment: Alignment | None, steps: list[int | None]
+) -> None:
+    found = channel_map()
+    conv, dense = found.groups
+    kept = found.without(np.concatenate([conv.units[:2], dense.units[3:]]))
+    rows = group_rows(found, kept, alignment)
+    assert [(r.before, r.after) for r in rows] == [(6, 4), (4, 3)]
+    assert [r.step for r in rows] == steps
 
 
 def test_every_frozen_group_has_its_reason() -> None:

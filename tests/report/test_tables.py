@@ -1,5 +1,7 @@
 """The rows that people read."""
 
+from collections.abc import Callable
+
 import pytest
 from documents import AFTER, BEFORE, FROZEN, comparison, inspection, report
 
@@ -70,35 +72,65 @@ def test_the_result_of_a_report() -> None:
         ("file bytes", "1.73 M", "1.09 M", "0.630"),
         ("latency, ms", "0.222", "0.132", "0.575 (0.349 .. 0.956, 201 pairs)"),
         ("accuracy", "99.00%", "96.50%", "-2.50 points"),
+        ("agreement", "", "97.50%", ""),
+        ("output error", "", "0.0123", ""),
     )
 
 
 def test_the_result_of_a_comparison() -> None:
     rows = named(comparison(), "Result").rows
-    assert rows[:5] == named(report(), "Result").rows
+    assert rows == named(report(), "Result").rows
     assert rows[5:] == (
         ("agreement", "", "97.50%", ""),
-        ("relative output error", "", "0.0123", ""),
+        ("output error", "", "0.0123", ""),
     )
 
 
-def test_an_error_is_no_percentage() -> None:
-    sides = [
-        Side(s.params, s.macs, s.bytes, None, MetricValue("relative_error", value))
-        for s, value in ((BEFORE, 0.0), (AFTER, 0.01234))
-    ]
-    rows = named(report(before=sides[0], after=sides[1], latency_ratio=None), "Result").rows
-    assert rows[3:] == (("relative_error", "0", "0.01234", ""),)
+def test_more_right_answers_are_more_points() -> None:
+    sides = {
+        name: Side(s.params, s.macs, s.bytes, None, MetricValue("accuracy", value))
+        for name, s, value in (("before", BEFORE, 0.5), ("after", AFTER, 0.6249))
+    }
+    rows = named(report(**sides), "Result").rows
+    assert rows[3] == ("accuracy", "50.00%", "62.49%", "+12.49 points")
 
 
-def test_what_was_not_measured_has_no_row() -> None:
-    bare = [Side(10, 0, 20), Side(5, 0, 10)]
-    rows = named(report(before=bare[0], after=bare[1], latency_ratio=None), "Result").rows
+@pytest.mark.parametrize("document", [report, comparison])
+@pytest.mark.parametrize(
+    ("name", "values"), [("relative_error", (0.0, 0.01234)), ("agreement", (1.0, 0.975))]
+)
+def test_a_metric_that_compares_with_the_original_has_no_row_of_its_own(
+    document: Callable[..., Report | Comparison], name: str, values: tuple[float, float]
+) -> None:
+    """It is one of the two that follow, which need no side of the original."""
+    sides = {
+        side: Side(s.params, s.macs, s.bytes, None, MetricValue(name, value))
+        for side, s, value in zip(("before", "after"), (BEFORE, AFTER), values, strict=True)
+    }
+    rows = named(document(**sides, relative_error=0.01234), "Result").rows
+    assert rows[3:] == (("agreement", "", "97.50%", ""), ("output error", "", "0.0123", ""))
+    rows = named(document(**sides, agreement=None, relative_error=12.345), "Result").rows
+    assert rows[3:] == (("output error", "", "12.3", ""),)
+
+
+@pytest.mark.parametrize("document", [report, comparison])
+def test_what_was_not_measured_has_no_row(
+    document: Callable[..., Report | Comparison],
+) -> None:
+    bare = {"before": Side(10, 0, 20), "after": Side(5, 0, 10)}
+    rows = named(document(**bare, agreement=None, relative_error=None), "Result").rows
     assert rows == (
         ("parameters", "10", "5", "0.500"),
         ("MACs", "0", "0", ""),
         ("file bytes", "20", "10", "0.500"),
     )
+
+
+def test_without_pairs_there_is_no_row_of_latencies() -> None:
+    rows = named(report(latency_ratio=None), "Result").rows
+    assert [row[0] for row in rows] == [
+        "parameters", "MACs", "file bytes", "accuracy", "agreement", "output error",
+    ]  # fmt: skip
 
 
 def test_tables_without_rows_are_left_out() -> None:

@@ -53,7 +53,10 @@ def test_a_report_on_made_up_inputs_does_not_claim_no_samples() -> None:
 def test_the_result_is_there_in_figures() -> None:
     for document in (report(), comparison()):
         text = shown(document, 300)
-        for figure in ("2.29 M", "1.05 M", "0.457", "0.575 (0.349 .. 0.956, 201 pairs)", "99.00%"):
+        for figure in (
+            "2.29 M", "1.05 M", "0.457", "0.575 (0.349 .. 0.956, 201 pairs)", "99.00%", "97.50%",
+            "0.0123",
+        ):  # fmt: skip
             assert figure in text
 
 

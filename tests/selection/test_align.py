@@ -12,7 +12,13 @@ from onnxtrim.channels import ChannelGroup, analyze
 from onnxtrim.errors import UsageError
 from onnxtrim.graph import load, normalize
 from onnxtrim.selection import Alignment, alignments_of
-from onnxtrim.selection.align import aligned_width, block_of_runtime, group_step
+from onnxtrim.selection.align import (
+    aligned_width,
+    block_of_runtime,
+    group_alignment,
+    group_step,
+    step_taken,
+)
 
 # kept -> width by step 1, 4, 8, 16, in a group of 22.
 TABLE = [
@@ -94,6 +100,19 @@ def test_below_one_block(kept: int, width: int, expected: int) -> None:
     assert aligned_width(kept, width, Alignment(16, 4)) == expected
 
 
+def group_of(width: int, positions: tuple[int, ...]) -> ChannelGroup:
+    """Returns a group of so many units, each with `positions` on axes computed in blocks."""
+    return ChannelGroup(
+        name="g",
+        units=np.arange(width),
+        axes={},
+        writers=(),
+        readers=(),
+        taps=(),
+        block_positions=positions,
+    )
+
+
 class TestGroupStep:
     """`group_step`: whole steps on every axis that runtimes compute in blocks."""
 
@@ -116,16 +135,7 @@ class TestGroupStep:
         ],
     )
     def test_by_hand(self, positions: tuple[int, ...], step: int, expected: int) -> None:
-        group = ChannelGroup(
-            name="g",
-            units=np.arange(4),
-            axes={},
-            writers=(),
-            readers=(),
-            taps=(),
-            block_positions=positions,
-        )
-        assert group_step(group, step) == expected
+        assert group_step(group_of(4, positions), step) == expected
 
     def test_a_depthwise_multiplier_of_two(self) -> None:
         text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3, 4, 4] x) => (float[N, 2] y) {
@@ -147,6 +157,86 @@ class TestGroupStep:
         assert (make.width, make.block_positions) == (8, (1, 2))
         assert group_step(make, 16) == 16
         assert (dense.block_positions, group_step(dense, 16)) == ((), 1)
+
+
+class TestStepTaken:
+    """`step_taken`: the step in units that a width was really cut in."""
+
+    @pytest.mark.parametrize(
+        ("before", "after", "step", "below", "expected"),
+        [
+            # narrower than a step: never a whole one, multiples of 4 at most
+            (10, 4, 16, 16, 4),
+            (10, 8, 16, 4, 4),
+            (10, 10, 16, 16, 4),
+            (15, 15, 16, 4, 4),
+            (3, 3, 16, 16, 4),
+            (5, 4, 6, 6, 2),  # of 6, only 2 goes into 4
+            (2, 1, 3, 3, 1),
+            # below one block
+            (40, 4, 16, 4, 4),
+            (40, 12, 16, 4, 4),
+            (20, 6, 8, 2, 2),
+            # whole blocks
+            (40, 16, 16, 4, 16),
+            (40, 32, 16, 4, 16),
+            (40, 40, 16, 4, 16),
+            (16, 16, 16, 16, 16),
+            (40, 16, 16, 16, 16),
+            (20, 12, 6, 6, 6),
+            (20, 7, 1, 1, 1),
+        ],
+    )
+    def test_with_one_position_a_unit(
+        self, before: int, after: int, step: int, below: int, expected: int
+    ) -> None:
+        assert step_taken(group_of(before, (1,)), after, Alignment(step, below)) == expected
+
+    @pytest.mark.parametrize(
+        ("positions", "before", "after", "expected"),
+        [
+            # 16 channels are 8 units of two, 4 channels are 2
+            ((2,), 20, 16, 8),
+            ((2,), 20, 8, 8),
+            ((2,), 20, 6, 2),
+            ((2,), 7, 4, 4),  # 14 channels: no block; of a step of 8 units, 4 goes into 4
+            # 16 channels are 4 units of four, 4 channels are 1
+            ((4,), 20, 8, 4),
+            ((4,), 20, 4, 4),
+            ((4,), 20, 3, 1),
+            ((4,), 3, 3, 4),
+            # 16 units of three are 48 channels, 4 are 12
+            ((3,), 40, 32, 16),
+            ((3,), 40, 8, 4),
+            # a whole block each, and more
+            ((16,), 20, 7, 1),
+            ((32,), 20, 1, 1),
+            # the axis with one position decides
+            ((1, 2), 40, 16, 16),
+            ((1, 2), 40, 8, 4),
+            # nothing computes it in blocks
+            ((), 500, 123, 1),
+            ((), 5, 2, 1),
+        ],
+    )
+    def test_with_several_positions_a_unit(
+        self, positions: tuple[int, ...], before: int, after: int, expected: int
+    ) -> None:
+        assert step_taken(group_of(before, positions), after, Alignment(16, 4)) == expected
+
+    @given(
+        st.integers(1, 60),
+        st.integers(0, 60),
+        st.sampled_from([(), (1,), (2,), (3,), (4,), (1, 2), (2, 3), (16,)]),
+        st.sampled_from([(1, 1), (4, 4), (6, 6), (8, 4), (8, 8), (16, 4), (16, 16), (32, 4)]),
+    )
+    def test_it_is_the_one_that_aligning_used(
+        self, kept: int, more: int, positions: tuple[int, ...], steps: tuple[int, int]
+    ) -> None:
+        group, alignment = group_of(kept + more, positions), Alignment(*steps)
+        found = aligned_width(kept, group.width, group_alignment(group, alignment))
+        step = step_taken(group, found, alignment)
+        assert found == min(-(-kept // step) * step, group.width)
 
 
 class TestAlignmentsOf:

@@ -44,7 +44,8 @@ def test_amounts(amount: float | str, limit: int) -> None:
 @pytest.mark.parametrize(
     "amount",
     ["", "half", "50%", "1.2GB", "8MB", "k", "1,000", "1k2", "0x10", "nan", "inf", "--", "1 2",
-     "1..2", 0, 0.0, "0", "0k", -0.5, "-0.5", "-500k", -3, float("nan"), float("inf"), True],
+     "1..2", 0, 0.0, "0", "0k", -0.5, "-0.5", "-500k", -3, float("nan"), float("inf"), True,
+     "1e400", "1e308T"],
 )  # fmt: skip
 @pytest.mark.parametrize("option", ["--macs", "--params"])
 def test_garbage_and_nothing_are_refused(option: str, amount: float | str) -> None:
@@ -55,6 +56,17 @@ def test_garbage_and_nothing_are_refused(option: str, amount: float | str) -> No
     assert "such as 0.5" in message
     assert "500k" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("amount", [1.5, "1.5", "1.0001", 2.5, 999.5, "999.999"])
+@pytest.mark.parametrize("option", ["--macs", "--params"])
+def test_between_a_fraction_and_a_figure_there_is_nothing(option: str, amount: float | str) -> None:
+    """`--macs 1.5` is no fraction, and nobody wants one multiply-accumulate and a half."""
+    with pytest.raises(UsageError) as caught:
+        parse_amount(option, amount)
+    assert str(caught.value) == (
+        f"{option} {amount}: a fraction is at most 1, a figure whole or {amount}M"
+    )
 
 
 def test_fractions_are_of_the_original_and_never_rounded_up() -> None:

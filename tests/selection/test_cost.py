@@ -138,3 +138,41 @@ def test_what_follows_an_operator_that_nobody_knows_is_named_and_left_out() -> N
     found = costs_of(normalize(load(proto_of(text, weights))), 1, 3)
     assert found.now() == Cost(12, 20, 80)
     assert found.uncounted == ("behind",)
+
+
+def test_an_operator_with_a_weight_but_no_rule_is_named() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 3, 4, 4] x) => (float[N, 2, 8, 8] y) {
+      [counted] a = Conv(x, w)
+      [normal] b = InstanceNormalization(a, gain, bias)
+      [up] y = ConvTranspose <strides=[2, 2]> (b, v)
+    }"""
+    weights: Arrays = {
+        "w": np.ones((5, 3, 1, 1), np.float32),
+        "gain": np.ones(5, np.float32),  # one axis: nothing is multiplied and summed
+        "bias": np.ones(5, np.float32),
+        "v": np.ones((5, 2, 2, 2), np.float32),
+    }
+    found = costs_of(normalize(load(proto_of(text, weights))), 1, 3, 4, 4)
+    assert found.uncounted == ("up",)
+    assert found.now() == Cost(16 * 5 * 3, 15 + 10 + 40, 4 * 65)
+
+
+def test_a_graph_inside_the_graph_is_named_and_its_weights_are_parameters() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 4] x, bool c) => (float[N, 4] y) {
+      [before] a = MatMul(x, w)
+      [choice] y = If (c) <
+        then_branch = then () => (float[N, 4] p) <float[4, 4] u = {
+          1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}> { p = MatMul(a, u) },
+        else_branch = other () => (float[N, 4] q) { q = Neg(a) }>
+    }"""
+    model = normalize(load(proto_of(text, {"w": np.ones((4, 4), np.float32)})))
+    sample = {"x": np.zeros((1, 4), np.float32), "c": np.array(True)}
+    found = CostModel(model, concrete_shapes(model, sample))
+    assert found.uncounted == ("choice",)
+    assert found.now() == Cost(16, 32, 128)
+
+
+def test_nothing_is_left_out_of_a_model_that_rules_describe() -> None:
+    assert costs_of(lenet(), 1, 1, 28, 28).uncounted == ()

@@ -1,5 +1,7 @@
 """The cut: what is sliced, what is rewritten, and what is left alone."""
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,34 @@ def test_attributes_and_shape_operands_follow() -> None:
     assert changes(model, thinner) == {"deep": {"group": 2}, "flat": {"operand 1": [-1, 36]}}
     assert changes(model, model) == {}
     assert array(model, "target").tolist() == [-1, 72]
+
+
+BRANCHED = """<ir_version: 8, opset_import: ["": 17]>
+g (float[N, 2, 5, 5] x, bool c) => (float[N, 3] y, float[N, 2, 5, 5] z) {
+  [choice] z = If (c) <
+    then_branch = then () => (float[N, 2, 5, 5] p) { p = Neg(x) },
+    else_branch = other () => (float[N, 2, 5, 5] q) { [half] q = Mul(x, point) }>
+  [first] a = Conv(x, w1, b1)
+  [deep] d = Conv <group=4> (a, wd)
+  [relu] r = Relu(d)
+  [flat] f = Reshape(r, target)
+  [last] y = Gemm(f, w2, b2)
+}"""
+
+
+def test_graphs_inside_the_graph_are_no_change() -> None:
+    """An If beside what is cut: its bodies are copied, which is nothing a plan could say."""
+    weights: Arrays = {**WEIGHTS, "point": np.array(0.5, np.float32)}
+    model = normalize(load(proto_of(BRANCHED, weights)))
+    assert [n.op_type for n in model.graph].count("If") == 1
+    _, plan = plan_of(model, GONE)
+    thinner = cut(model, analyze(model), plan)
+    found = changes(model, thinner)
+    assert found == {"deep": {"group": 2}, "flat": {"operand 1": [-1, 36]}}
+    assert changes(model, model.clone()) == {}
+    whole = dataclasses.replace(plan, attributes=found)
+    assert json.loads(whole.to_json())["attributes"] == found
+    assert PrunePlan.from_json(whole.to_json()) == whole
 
 
 def test_the_result_computes_what_the_masked_original_does() -> None:

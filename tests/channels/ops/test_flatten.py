@@ -85,8 +85,8 @@ def test_axis_0_over_an_unknown_batch_is_frozen() -> None:
     )
     assert case.groups == {}
     reason = case.reasons["first"]
-    assert (reason.code, reason.node) == (Code.MIXED, "flat")
-    assert reason.sentence == "several axes of h are flattened into one"
+    assert (reason.code, reason.node) == (Code.DYNAMIC_SIZE, "flat")
+    assert reason.sentence == "h is flattened, and a size of it is not known"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,10 @@ def test_a_spatial_axis_of_unknown_size_freezes() -> None:
         "[first] h = Conv (x, w1) [flat] f = Flatten (h) y = Neg (f)",
         w1=(2, 3, 1, 1),
     )
-    assert case.reasons["first"].code == Code.MIXED
+    assert case.groups == {}
+    reason = case.reasons["first"]
+    assert (reason.code, reason.node) == (Code.DYNAMIC_SIZE, "flat")
+    assert reason.sentence == "h is flattened, and a size of it is not known"
 
 
 def test_two_channel_axes_in_one_freeze_both() -> None:
@@ -128,6 +131,9 @@ def test_two_channel_axes_in_one_freeze_both() -> None:
     assert case.groups == {}
     assert [case.reasons[name].code for name in ("first", "second")] == [Code.MIXED, Code.MIXED]
     assert case.reasons["second"].node == "flat"
+    assert case.reasons["second"].sentence == (
+        "several axes of g with channels are flattened into one"
+    )
 
 
 def test_no_macs_and_no_weight() -> None:

@@ -168,14 +168,31 @@ class TestMerged:
         found = merged(rel, values["w"], (0, 1))
         assert isinstance(found, Fixed)
         assert found.reason.code == Code.MIXED
+        assert found.reason.sentence == "several axes of w with channels are flattened into one"
         assert [ids(frozen) for frozen, _ in rel.refusals()] == [[0, 1, 2], [3, 4, 5, 6]]
+        assert [reason for _, reason in rel.refusals()] == [found.reason] * 2
 
     def test_positions_of_unknown_number_freeze_the_channels(
         self, values: dict[str, ir.Value]
     ) -> None:
         rel = Relations()
         rel.bind(values["y"], 1, rel.axis(values["b"], 0))  # y is (N, 3, 4)
-        assert isinstance(merged(rel, values["y"], (0, 1)), Fixed)
+        found = merged(rel, values["y"], (0, 1))
+        assert isinstance(found, Fixed)
         [(frozen, reason)] = rel.refusals()
         assert ids(frozen) == [0, 1, 2]
-        assert reason.sentence == "several axes of y are flattened into one"
+        assert reason == found.reason
+        assert reason.code == Code.DYNAMIC_SIZE
+        assert reason.sentence == "y is flattened, and a size of it is not known"
+
+    def test_two_channel_axes_and_an_unknown_size_are_mixed_first(
+        self, values: dict[str, ir.Value]
+    ) -> None:
+        rel = Relations()
+        rel.bind(values["y"], 1, rel.axis(values["w"], 0))  # y is (N, 3, 4)
+        rel.bind(values["y"], 2, rel.axis(values["w"], 1))
+        found = merged(rel, values["y"], (0, 1, 2))
+        assert isinstance(found, Fixed)
+        assert found.reason.code == Code.MIXED
+        assert found.reason.sentence == "several axes of y with channels are flattened into one"
+        assert [ids(frozen) for frozen, _ in rel.refusals()] == [[0, 1, 2], [3, 4, 5, 6]]
