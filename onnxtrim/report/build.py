@@ -71,9 +71,11 @@ def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:
     """Returns a warning where MACs are left out, else nothing."""
     if not costs.uncounted:
         return ()
+    first, more = costs.uncounted[0], len(costs.uncounted) - 1
+    others = f" and {more} more" if more else ""
     return (
-        f"MACs that are not counted, for want of a rule or of sizes: {len(costs.uncounted)} nodes, "
-        f"such as {costs.uncounted[0]}",
+        f"the MACs of {first}{others} are not counted: no rule describes the operator, or its "
+        "sizes are not known",
     )
 
 
