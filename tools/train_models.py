@@ -193,7 +193,7 @@ def to_onnx(network: nn.Sequential, name: str) -> onnx.ModelProto:
     layers = list(network.named_children())
     inner = [gs.Variable(f"{layer_name}.out", np.float32) for layer_name, _ in layers[:-1]]
     ends = zip(layers, [image, *inner], [*inner, logits], strict=True)
-    nodes = [to_node(*layer, source, result) for layer, source, result in ends]
+    nodes = [to_node(key, layer, source, result) for (key, layer), source, result in ends]
     graph = gs.Graph(nodes, [image], [logits], name=name, opset=17, ir_version=8)
     return onnx.shape_inference.infer_shapes(gs.export_onnx(graph), strict_mode=True)
 
