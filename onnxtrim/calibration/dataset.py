@@ -29,6 +29,11 @@ class Batch:
     labels: npt.NDArray[np.int64] | None
     count: int
 
+    @property
+    def length(self) -> int:
+        """Returns the rows of the arrays: `count`, or more where a batch was filled up."""
+        return max((len(a) for a in self.inputs.values() if a.ndim), default=self.count)
+
 
 class Dataset(Protocol):
     """Samples that can be read any number of times, in the same order."""

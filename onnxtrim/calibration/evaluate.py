@@ -61,8 +61,7 @@ def evaluate_pair(
     tally = _Tally()
     done = 0
     for batch in padded_batches(data, input_specs(before), batch_size):
-        length = max((len(a) for a in batch.inputs.values() if a.ndim), default=batch.count)
-        old, new = (_real(runner(batch.inputs), batch.count, length) for runner in runners)
+        old, new = (_real(runner(batch.inputs), batch.count, batch.length) for runner in runners)
         tally.add(old, new, batch.labels, batch.count)
         done += batch.count
         if progress is not None:

@@ -48,7 +48,7 @@ def measure(
     for batch in padded_batches(data, specs, batch_size):
         outputs = runner(batch.inputs)
         totals.add(outputs, 1.0)
-        length = max((len(a) for a in batch.inputs.values() if a.ndim), default=batch.count)
+        length = batch.length
         if length > batch.count:
             last = {k: np.repeat(a[-1:], length, axis=0) for k, a in batch.inputs.items()}
             totals.add(runner(last), -(length - batch.count) / length)

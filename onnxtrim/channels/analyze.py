@@ -4,8 +4,6 @@ Shapes are read, weights never. A node that no rule describes is a barrier: what
 frozen with a reason that names it. So is a node whose rule fails.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import onnx_ir as ir
 
@@ -15,7 +13,7 @@ from onnxtrim.channels.grouping import Described, group_units
 from onnxtrim.channels.ops import RULES, OpRule, rule_of
 from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.channels.relations import Fixed, Ids, Relations
-from onnxtrim.graph.constants import opset_of
+from onnxtrim.graph.constants import bodies, opset_of
 from onnxtrim.graph.shapes import dims
 
 __all__ = ["analyze"]
@@ -50,7 +48,7 @@ def _relate(node: ir.Node, rule: OpRule | None, version: int, relations: Relatio
     """Lets `rule` speak of `node`; returns False, and makes a barrier, where it cannot."""
     relations.begin(node)
     operator = f"{node.domain or 'ai.onnx'}.{node.op_type} (opset {version})"
-    if rule is None or any(True for _ in _graphs(node)):
+    if rule is None or any(True for _ in bodies(node)):
         sentence = f"no rule describes {operator}"
         _barrier(node, relations.reason(Code.UNKNOWN_OPERATOR, sentence), relations)
         return False
@@ -75,7 +73,7 @@ def _barrier(node: ir.Node, reason: Reason, relations: Relations) -> None:
     relations.barriers.append(reason)
     for value in _operands(node):
         relations.seal(value, reason)
-    for graph in _graphs(node):
+    for graph in bodies(node):
         for inner in ir.traversal.RecursiveGraphIterator(graph):
             for captured in inner.inputs:
                 if captured is not None:
@@ -87,15 +85,6 @@ def _barrier(node: ir.Node, reason: Reason, relations: Relations) -> None:
 def _operands(node: ir.Node) -> list[ir.Value]:
     """Returns the inputs and outputs of `node` that are there."""
     return [v for v in (*node.inputs, *node.outputs) if v is not None and v.name]
-
-
-def _graphs(node: ir.Node) -> Iterator[ir.Graph]:
-    """Yields the graphs in the attributes of `node`: the bodies of If, Loop and Scan."""
-    for attr in node.attributes.values():
-        if attr.type == ir.AttributeType.GRAPH:
-            yield attr.as_graph()
-        elif attr.type == ir.AttributeType.GRAPHS:
-            yield from attr.as_graphs()
 
 
 def _solve(

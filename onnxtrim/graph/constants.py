@@ -1,10 +1,13 @@
 """Small typed readers: attributes of a node, constants behind a value, a name for a node."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
 __all__ = [
+    "bodies",
     "constant",
     "constant_ints",
     "float_attr",
@@ -38,6 +41,15 @@ def string_attr(node: ir.Node, name: str, default: str) -> str:
     """Returns the string attribute `name` of `node`, or `default`."""
     attr = node.attributes.get(name)
     return default if attr is None else attr.as_string()
+
+
+def bodies(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yields the graphs in the attributes of `node`: the bodies of If, Loop and Scan."""
+    for attr in node.attributes.values():
+        if attr.type == ir.AttributeType.GRAPH:
+            yield attr.as_graph()
+        elif attr.type == ir.AttributeType.GRAPHS:
+            yield from attr.as_graphs()
 
 
 def constant(value: ir.Value | None) -> npt.NDArray[np.generic] | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy.typing as npt
 import onnx_ir as ir
 
+from onnxtrim.graph.constants import bodies
 from onnxtrim.graph.edit import new_initializer
 from onnxtrim.graph.runtime import Runner
 
@@ -105,10 +106,7 @@ def _foldable_nodes(graph: ir.Graph) -> dict[ir.Node, None]:
     for node in graph:
         inputs = [v for v in node.inputs if v is not None]
         plain = node.domain == "" and node.op_type not in _RANDOM
-        graphs = any(
-            a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-            for a in node.attributes.values()
-        )
+        graphs = any(True for _ in bodies(node))
         if plain and not graphs and inputs and all(v in known for v in inputs):
             foldable[node] = None
             known.update(node.outputs)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from onnxtrim.channels import Kept
 from onnxtrim.channels.ops import Shapes, rule_of
-from onnxtrim.graph.constants import node_label
+from onnxtrim.graph.constants import bodies, node_label
 from onnxtrim.graph.edit import initializers
 
 __all__ = ["Cost", "CostModel"]
@@ -85,11 +85,7 @@ class CostModel:
 
 def _multiplies(node: ir.Node) -> bool:
     """Returns whether a node has a weight of two axes or more, or a graph inside that may."""
-    bodies = any(
-        a.type in (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-        for a in node.attributes.values()
-    )
-    return bodies or any(
+    return any(True for _ in bodies(node)) or any(
         v is not None
         and v.is_initializer()
         and v.dtype not in _NO_PARAMETERS
