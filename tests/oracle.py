@@ -43,22 +43,38 @@ def run(model: onnx.ModelProto | ir.Model, inputs: Arrays, *, optimize: bool = F
 
 
 def masked_by_hand(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> onnx.ModelProto:
-    """Returns a copy of `model` in which the weights that read the units `removed` are zero."""
-    proto = ir.to_proto(model)
+    """Returns a copy of `model` in which the weights that read the units `removed` are zero there.
+
+    A product with a 0/1 mask stands between each weight and the node that reads with it.
+    """
     copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    tensors = {tensor.name: tensor for tensor in copy.graph.initializer}
+    copy.CopyFrom(ir.to_proto(model))
+    sizes = {tensor.name: list(tensor.dims) for tensor in copy.graph.initializer}
+    for v in copy.graph.value_info:
+        sizes[v.name] = [dim.dim_value for dim in v.type.tensor_type.shape.dim]
+    kinds = {tensor.name: tensor.data_type for tensor in copy.graph.initializer}
+    kinds |= {v.name: v.type.tensor_type.elem_type for v in copy.graph.value_info}
+    constant = {tensor.name for tensor in copy.graph.initializer}
+    nodes = []
     for node in copy.graph.node:
-        axis = _reading_axis(node, tensors)
-        if axis is None:
-            continue
-        tensor = tensors[node.input[1]]
-        units = channel_map.axes.get((tensor.name, axis))
-        if units is None:
-            continue
-        array = numpy_helper.to_array(tensor).copy()
-        np.moveaxis(array, axis, 0)[np.isin(units, removed)] = 0
-        tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+        if all(name in constant for name in node.input if name):
+            constant.update(node.output)
+        for operand, axis in _reading_axes(node, sizes, constant):
+            units = channel_map.axes.get((node.input[operand], axis))
+            if units is None or not np.isin(units, removed).any():
+                continue
+            weight = node.input[operand]
+            shape = [-1 if i == axis else 1 for i in range(len(sizes[weight]))]
+            mask = (~np.isin(units, removed)).reshape(shape)
+            name = f"{weight}.{node.output[0]}.{operand}"
+            kind = onnx.helper.tensor_dtype_to_np_dtype(kinds[weight])
+            tensor = numpy_helper.from_array(mask.astype(kind), f"{name}.mask")
+            copy.graph.initializer.append(tensor)
+            nodes.append(onnx.helper.make_node("Mul", [weight, f"{name}.mask"], [f"{name}.masked"]))
+            node.input[operand] = f"{name}.masked"
+        nodes.append(node)
+    del copy.graph.node[:]
+    copy.graph.node.extend(nodes)
     return copy
 
 
@@ -90,14 +106,26 @@ def assert_identical(actual: Arrays, expected: Arrays) -> None:
         assert actual[name].tobytes() == want.tobytes(), f"{name} differs"
 
 
-def _reading_axis(node: onnx.NodeProto, tensors: dict[str, onnx.TensorProto]) -> int | None:
-    """Returns the axis of a node's weight that reads channels; None where none does."""
-    if len(node.input) < 2 or node.input[1] not in tensors:
-        return None
+def _reading_axes(
+    node: onnx.NodeProto, sizes: dict[str, list[int]], constant: set[str]
+) -> list[tuple[int, int]]:
+    """Returns the (operand, axis) by which weights of a node read channels."""
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-    if node.op_type == "Conv":
-        dims = tensors[node.input[1]].dims
-        return None if attributes.get("group", 1) > 1 and dims[1] == 1 else 1
+    group = attributes.get("group", 1)
+    if node.op_type == "Conv" and node.input[1] in constant:
+        return [(1, 1)] if group == 1 or sizes[node.input[1]][1] != 1 else []
+    if node.op_type == "ConvTranspose" and node.input[1] in constant:
+        return [(1, 0)] if group == 1 or sizes[node.input[1]][0] != group else []
+    if node.op_type in ("LSTM", "GRU", "RNN"):
+        return [(1, 2), (2, 2)]
+    if node.op_type not in ("Gemm", "MatMul"):
+        return []
+    left, right = (name in constant for name in node.input[:2])
+    if left == right:
+        return []
     if node.op_type == "Gemm":
-        return 1 if attributes.get("transB", 0) else 0
-    return 0 if node.op_type == "MatMul" else None
+        if right:
+            return [(1, 1 if attributes.get("transB", 0) else 0)]
+        return [(0, 0 if attributes.get("transA", 0) else 1)]
+    rank = len(sizes[node.input[1 if right else 0]])
+    return [(1, max(rank - 2, 0))] if right else [(0, rank - 1)]

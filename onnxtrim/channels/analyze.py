@@ -1,20 +1,22 @@
-"""Model -> `ChannelMap`: every rule speaks once, then the equations are solved once.
+"""Model -> `ChannelMap`: every rule speaks, then the equations are solved as a whole.
 
 Shapes are read, weights never. A node that no rule describes is a barrier: what it touches is
 frozen with a reason that names it. So is a node whose rule fails.
 """
 
-import numpy as np
+from collections.abc import Mapping
+
 import onnx_ir as ir
 
 from onnxtrim.channels.channel_map import ChannelMap
-from onnxtrim.channels.components import components
+from onnxtrim.channels.forks import settle
 from onnxtrim.channels.grouping import Described, group_units
 from onnxtrim.channels.ops import RULES, OpRule, rule_of
 from onnxtrim.channels.reasons import Code, Reason
-from onnxtrim.channels.relations import Fixed, Ids, Relations
+from onnxtrim.channels.relations import Fixed, Relations
+from onnxtrim.channels.solve import Solution
 from onnxtrim.graph.constants import bodies, opset_of
-from onnxtrim.graph.shapes import dims
+from onnxtrim.graph.shapes import unranked
 
 __all__ = ["analyze"]
 
@@ -24,16 +26,23 @@ def analyze(model: ir.Model, rules: tuple[OpRule, ...] = RULES) -> ChannelMap:
 
     Never raises because of an operator: what is not understood is frozen, with the reason.
     """
-    relations = Relations()
-    for output in model.graph.outputs:
-        sentence = f"{output.name} is an output of the graph"
-        relations.seal(output, Reason(Code.GRAPH_OUTPUT, "", sentence))
-    described: list[Described] = []
-    for node in model.graph:
-        rule = rule_of(model, node, rules)
-        if _relate(node, rule, opset_of(model, node), relations) and rule is not None:
-            described.append((node, rule))
-    return _solve(relations, described, _depths(model.graph))
+    found = [(node, rule_of(model, node, rules), opset_of(model, node)) for node in model.graph]
+    described: dict[ir.Node, OpRule] = {}
+
+    def relate(choices: Mapping[tuple[str, int], int], choice: int) -> Relations:
+        relations = Relations(choices, choice)
+        for output in model.graph.outputs:
+            sentence = f"{output.name} is an output of the graph"
+            relations.seal(output, Reason(Code.GRAPH_OUTPUT, "", sentence))
+        for node, rule, version in found:
+            if _relate(node, rule, version, relations) and rule is not None:
+                described[node] = rule
+            else:
+                described.pop(node, None)
+        return relations
+
+    relations, solution = settle(relate)
+    return _map(relations, solution, list(described.items()), _depths(model.graph))
 
 
 def _depths(graph: ir.Graph) -> dict[ir.Node, int]:
@@ -52,9 +61,8 @@ def _relate(node: ir.Node, rule: OpRule | None, version: int, relations: Relatio
         sentence = f"no rule describes {operator}"
         _barrier(node, relations.reason(Code.UNKNOWN_OPERATOR, sentence), relations)
         return False
-    unranked = [v.name for v in _operands(node) if dims(v) is None]
-    if unranked:
-        sentence = f"the rank of {unranked[0]} is unknown"
+    if (hidden := unranked(node)) is not None:
+        sentence = f"the rank of {hidden} is unknown"
         _barrier(node, relations.reason(Code.DYNAMIC_SIZE, sentence), relations)
         return False
     try:
@@ -87,32 +95,23 @@ def _operands(node: ir.Node) -> list[ir.Value]:
     return [v for v in (*node.inputs, *node.outputs) if v is not None and v.name]
 
 
-def _solve(
-    relations: Relations, described: list[Described], depths: dict[ir.Node, int]
+def _map(
+    relations: Relations,
+    solution: Solution,
+    described: list[Described],
+    depths: dict[ir.Node, int],
 ) -> ChannelMap:
-    """Returns the map: components of the equations, their refusals, and the groups they form."""
-    roots = components(relations.count, *relations.edges())
-    names, unit_of = np.unique(roots, return_inverse=True)
+    """Returns the map: the unit of every position, and the groups that units form."""
     axes = {
-        key: unit_of[ids]
+        key: solution.unit_of[ids]
         for key, ids in relations.axes.items()
         if not isinstance(ids, Fixed) and ids.size > 0
     }
-    reasons = _reasons(relations, unit_of, len(names))
-    groups = group_units(axes, reasons, described, depths)
+    groups = group_units(axes, solution.reasons, described, depths)
     return ChannelMap(
         axes=axes,
-        unit_count=len(names),
+        unit_count=len(solution.reasons),
         groups=tuple(group for group in groups if group.reason is None),
         frozen_groups=tuple(group for group in groups if group.reason is not None),
         barriers=tuple(sorted(relations.barriers, key=lambda reason: reason.rank)),
     )
-
-
-def _reasons(relations: Relations, unit_of: Ids, count: int) -> list[Reason | None]:
-    """Returns the first reason, in the order of `Code`, of every unit; None for a free one."""
-    refusals = sorted(relations.refusals(), key=lambda entry: entry[1].rank, reverse=True)
-    chosen = np.full(count, -1, dtype=np.int64)
-    for index, (ids, _) in enumerate(refusals):
-        chosen[unit_of[ids]] = index
-    return [None if index < 0 else refusals[index][1] for index in chosen]

@@ -120,15 +120,15 @@ class _Uses:
         return tuple(sorted(uses, key=lambda use: (self._rank[use.node], use.axis)))
 
     def _note_weight(self, node: ir.Node, rule: OpRule) -> None:
-        """Records the channels that the weight of `node` writes and reads, and where it reads."""
-        weight = rule.weight(node)
-        if weight is None:
-            return
-        label, tensor = node_label(node), name(weight.value)
-        for axis, uses in ((weight.writes, self._writers), (weight.reads, self._readers)):
-            if axis is not None and (tensor, axis) in self._axes:
-                uses.setdefault((tensor, axis), []).append(WeightUse(label, tensor, axis))
-        if weight.reads is not None:
+        """Records the channels that the weights of `node` write and read, and where it reads."""
+        weights = rule.weights(node)
+        label = node_label(node)
+        for weight in weights:
+            tensor = name(weight.value)
+            for axis, uses in ((weight.writes, self._writers), (weight.reads, self._readers)):
+                if axis is not None and (tensor, axis) in self._axes:
+                    uses.setdefault((tensor, axis), []).append(WeightUse(label, tensor, axis))
+        if any(weight.reads is not None for weight in weights):
             self._note_read(node)
 
     def _note_read(self, node: ir.Node) -> None:

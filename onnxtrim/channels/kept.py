@@ -39,6 +39,11 @@ class Kept:
         stays = self.stays[units]
         return None if stays.all() else np.flatnonzero(stays)
 
+    def mask(self, tensor: str, axis: int) -> npt.NDArray[np.bool_] | None:
+        """Returns which positions of an axis stay; None where it carries no units."""
+        units = self.axes.get((tensor, axis))
+        return None if units is None else self.stays[units]
+
     def cut_axes(self, tensor: str) -> dict[int, Ids]:
         """Returns the axes of a tensor that lose positions, with the positions that stay."""
         found = {axis: self.indices(tensor, axis) for axis in sorted(self._ranks.get(tensor, ()))}

@@ -9,7 +9,7 @@ An axis on which nothing can ever be cut (a batch axis, a spatial one, one of un
 `Fixed` and carries the reason instead of ids; whatever meets it is frozen for that reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["Channels", "Fixed", "Ids", "Relations"]
+__all__ = ["Channels", "Fixed", "Fork", "Ids", "Relations"]
 
 Ids = npt.NDArray[np.int64]
 
@@ -35,6 +35,21 @@ class Fixed:
 Channels = Ids | Fixed
 
 
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A place where one of several axes can carry the units, and only one.
+
+    Attributes:
+        key: the first output of the node, and how many forks that node had before.
+        options: how many axes there are to choose from.
+        ids: the ids at stake.
+    """
+
+    key: tuple[str, int]
+    options: int
+    ids: Ids
+
+
 class Relations:
     """The ids of all axes and the equations between them, gathered node by node.
 
@@ -42,10 +57,20 @@ class Relations:
         axes: ids by (tensor name, axis); only axes that somebody asked for.
         count: how many ids there are.
         barriers: the reasons of the nodes that freeze all they touch.
+        forks: the choices that rules came to.
+
+    Args:
+        choices: what to take at forks that are known, by key.
+        choice: what to take at the others.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, choices: Mapping[tuple[str, int], int] | None = None, choice: int = 0
+    ) -> None:
         """Starts without ids."""
+        self.forks: list[Fork] = []
+        self._choices = choices or {}
+        self._choice = choice
         self.axes: dict[tuple[str, int], Channels] = {}
         self.count = 0
         self.barriers: list[Reason] = []
@@ -74,7 +99,7 @@ class Relations:
         key = value.name, axis
         self._touched.add(key)
         if key not in self.axes:
-            self.axes[key] = self._fresh(value, axis, sizes)
+            self.axes[key] = self._first(value, axis, sizes)
         return self.axes[key]
 
     def bind(self, value: ir.Value, axis: int, ids: Channels) -> None:
@@ -85,7 +110,7 @@ class Relations:
                 self.freeze(ids, Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown")
             return
         axis %= len(sizes)
-        if not isinstance(ids, Fixed) and sizes[axis] != len(ids):
+        if not isinstance(ids, Fixed) and sizes[axis] not in (None, len(ids)):
             raise ValueError(f"{len(ids)} ids for axis {axis} of {value.name}, sizes {sizes}")
         self.axes[value.name, axis] = ids
 
@@ -121,6 +146,21 @@ class Relations:
         """States that `ids` cannot go, and why."""
         if not isinstance(ids, Fixed):
             self._frozen.append((ids, self.reason(code, sentence)))
+
+    # -- beside the verbs -------------------------------------------------------------------
+
+    def fresh(self, length: int) -> Ids:
+        """Returns `length` ids that nobody has yet: positions that come from nowhere."""
+        ids = np.arange(self.count, self.count + length, dtype=np.int64)
+        self.count += length
+        return ids
+
+    def fork(self, options: int, ids: Ids) -> int:
+        """Returns which of `options` axes is to carry the units `ids`; the analysis tries all."""
+        label = "" if self._node is None else str(self._node.outputs[0].name)
+        key = label, sum(fork.key[0] == label for fork in self.forks)
+        self.forks.append(Fork(key, options, ids))
+        return min(self._choices.get(key, self._choice), options - 1)
 
     # -- for the analysis -------------------------------------------------------------------
 
@@ -159,7 +199,7 @@ class Relations:
         """Returns `channels` as ids; for a fixed axis fresh ones, frozen for its reason."""
         if not isinstance(channels, Fixed):
             return channels
-        ids = self._new(length)
+        ids = self.fresh(length)
         self._frozen.append((ids, channels.reason))
         return ids
 
@@ -176,13 +216,7 @@ class Relations:
                 found += [(ids, reason) for reason in reasons if reason is not None]
         return found
 
-    def _new(self, length: int) -> Ids:
-        """Returns `length` ids that nobody has yet."""
-        ids = np.arange(self.count, self.count + length, dtype=np.int64)
-        self.count += length
-        return ids
-
-    def _fresh(self, value: ir.Value, axis: int, sizes: Sequence[int | None]) -> Channels:
+    def _first(self, value: ir.Value, axis: int, sizes: Sequence[int | None]) -> Channels:
         """Returns what an axis is before any rule spoke of it."""
         name = str(value.name)
         if name in self._sealed:
@@ -190,7 +224,7 @@ class Relations:
         producer = value.producer()
         if value.is_initializer():
             return (
-                self._new(sizes[axis] or 0)
+                self.fresh(sizes[axis] or 0)
                 if sizes
                 else Fixed(self.reason(Code.BROADCAST, f"{name} is a scalar"))
             )

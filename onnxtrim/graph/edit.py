@@ -1,6 +1,6 @@
 """Small edits of a graph that several rooms make."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ __all__ = [
     "in_memory",
     "initializers",
     "new_initializer",
+    "override_elements",
     "replace_constant",
     "shape_of",
     "weight_bytes",
@@ -64,11 +65,44 @@ def shape_of(tensor: ir.TensorProtocol) -> ir.Shape:
 
 
 def replace_constant(node: ir.Node, index: int, array: npt.NDArray[Any]) -> None:
-    """Gives `node` a constant operand of its own; the old one stays for whoever shares it."""
+    """Gives `node` a constant of its own and of the same type; who shares the old one keeps it."""
     graph, old = node.graph, node.inputs[index]
     if not isinstance(graph, ir.Graph) or old is None:
         raise ValueError(f"{node.name} has no operand {index} in a graph")
+    if old.dtype is not None:
+        array = array.astype(old.dtype.numpy())
     if len(old.uses()) == 1 and old.is_initializer():
         old.const_value = ir.Tensor(np.ascontiguousarray(array), name=old.name)
+        old.shape = ir.Shape(array.shape)
         return
     node.replace_input_with(index, new_initializer(graph, f"{old.name}_cut", array))
+
+
+def override_elements(node: ir.Node, index: int, elements: Mapping[int, int], length: int) -> None:
+    """Puts figures of its own into some places of a vector that the graph computes for `node`.
+
+    `elements` are the figures by place in the vector of `length`; a `Where` chooses between them
+    and what was computed. Other readers of the vector are not affected.
+    """
+    graph, old = node.graph, node.inputs[index]
+    if not isinstance(graph, ir.Graph) or old is None:
+        raise ValueError(f"{node.name} has no operand {index} in a graph")
+    places = np.array([place in elements for place in range(length)])
+    figures = np.array([elements.get(place, 0) for place in range(length)], dtype=np.int64)
+    known = new_initializer(graph, f"{old.name}_known", places)
+    sizes = new_initializer(graph, f"{old.name}_cut", figures)
+    chosen = ir.Node("", "Where", [known, sizes, old])
+    chosen.outputs[0].name = f"{sizes.name}.chosen"
+    chosen.outputs[0].type = old.type
+    chosen.outputs[0].shape = ir.Shape([length])
+    graph.insert_before(node, chosen)
+    node.replace_input_with(index, chosen.outputs[0])
+
+
+def set_constant(node: ir.Node, index: int, name: str, array: npt.NDArray[Any]) -> None:
+    """Gives `node` a constant as operand `index`, whether it had one there or not."""
+    if index < len(node.inputs) and node.inputs[index] is not None:
+        replace_constant(node, index, array)
+    elif isinstance(node.graph, ir.Graph):
+        node.resize_inputs(max(len(node.inputs), index + 1))
+        node.replace_input_with(index, new_initializer(node.graph, name, array))

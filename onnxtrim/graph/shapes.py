@@ -11,7 +11,7 @@ from onnxtrim.errors import ModelError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes"]
+__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes", "unranked"]
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor; None where the size is not known before the run."""
@@ -24,6 +24,14 @@ def dims(value: ir.Value) -> Shape | None:
     if value.shape is None:
         return None
     return tuple(d if isinstance(d, int) else None for d in value.shape)
+
+
+def unranked(node: ir.Node) -> str | None:
+    """Returns the name of an operand or result of `node` whose rank is unknown, if there is one."""
+    for value in (*node.inputs, *node.outputs):
+        if value is not None and value.name and value.shape is None:
+            return value.name
+    return None
 
 
 def infer_shapes(model: ir.Model) -> ir.Model:

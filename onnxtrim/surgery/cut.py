@@ -4,6 +4,7 @@ On each axis of each initializer the positions stay whose unit stays. A rule's `
 attributes and shape operands, such as the `group` of a depthwise convolution.
 """
 
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from onnxtrim.channels.relations import Ids
 from onnxtrim.graph import infer_shapes
 from onnxtrim.graph.constants import constant_ints, node_label
 from onnxtrim.graph.edit import shape_of
+from onnxtrim.graph.shapes import unranked
 from onnxtrim.selection.plan import PrunePlan, removed_units
 
 __all__ = ["changes", "cut"]
@@ -53,7 +55,7 @@ def cut(
             value.shape = shape_of(value.const_value)
     for node in thinner.graph:
         rule = rule_of(thinner, node, rules)
-        if rule is not None:
+        if rule is not None and unranked(node) is None and not kept.stays.all():
             rule.rewrite(node, kept)
         for value in node.outputs:
             _narrow(value, kept)
@@ -63,17 +65,19 @@ def cut(
 def changes(before: ir.Model, after: ir.Model) -> dict[str, dict[str, Any]]:
     """Returns what is new besides the weights: `{node: {attribute or operand: new value}}`.
 
-    The nodes of both models correspond one to one, as after `cut`.
+    Nodes are matched by their first output; those that only the cut model has are left out.
     """
     found: dict[str, dict[str, Any]] = {}
-    for old, new in zip(before.graph, after.graph, strict=True):
+    originals = {node.outputs[0].name: node for node in before.graph if node.outputs}
+    pairs = ((originals.get(n.outputs[0].name), n) for n in after.graph if n.outputs)
+    for old, new in ((old, new) for old, new in pairs if old is not None):
         changed = {
             name: list(attr.value) if isinstance(attr.value, tuple) else attr.value
             for name, attr in new.attributes.items()
             if attr.type in _PLAIN
             and (name not in old.attributes or old.attributes[name].value != attr.value)
         }
-        for index, (a, b) in enumerate(zip(old.inputs, new.inputs, strict=True)):
+        for index, (a, b) in enumerate(zip_longest(old.inputs, new.inputs)):
             sizes = constant_ints(b)
             if sizes is not None and sizes != constant_ints(a):
                 changed[f"operand {index}"] = list(sizes)

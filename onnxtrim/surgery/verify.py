@@ -96,12 +96,10 @@ def masked(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> ir.Model:
     gone[removed] = True
     for node in list(graph):
         rule = rule_of(model, node)
-        weight = rule.weight(node) if rule is not None else None
-        if weight is None or weight.reads is None:
-            continue
-        units = channel_map.axes.get((str(weight.value.name), weight.reads))
-        if units is not None and gone[units].any():
-            _mask_operand(graph, node, weight.value, weight.reads, ~gone[units])
+        for weight in rule.weights(node) if rule is not None else ():
+            units = channel_map.axes.get((str(weight.value.name), weight.reads or 0))
+            if weight.reads is not None and units is not None and gone[units].any():
+                _mask_operand(graph, node, weight.value, weight.reads, ~gone[units])
     return model
 
 

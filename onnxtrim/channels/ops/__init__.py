@@ -4,39 +4,95 @@ A rule holds from its `since` on, until a later entry of the same operator takes
 sets re-issue operators without changing them, and tables by exact version would lose those.
 """
 
+from collections.abc import Mapping
+from functools import lru_cache
+
 import onnx_ir as ir
 
+from onnxtrim.channels.ops.along_axis import AlongAxis, ArgReduce, CumSum, SoftmaxBefore13
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
 from onnxtrim.channels.ops.batch_normalization import BatchNormalization
 from onnxtrim.channels.ops.concat import Concat
 from onnxtrim.channels.ops.conv import Conv
-from onnxtrim.channels.ops.elementwise_binary import ElementwiseBinary
+from onnxtrim.channels.ops.conv_transpose import ConvTranspose
+from onnxtrim.channels.ops.depth_to_space import DepthToSpace, SpaceToDepth
+from onnxtrim.channels.ops.elementwise_binary import ElementwiseBinary, PRelu
 from onnxtrim.channels.ops.elementwise_unary import Activation, Clip, PassThrough, Relu
+from onnxtrim.channels.ops.expand import ConstantOfShape, Expand
 from onnxtrim.channels.ops.flatten import Flatten
+from onnxtrim.channels.ops.gather import Gather
 from onnxtrim.channels.ops.gemm import Gemm
+from onnxtrim.channels.ops.group_normalization import GroupNormalization
+from onnxtrim.channels.ops.instance_normalization import InstanceNormalization
+from onnxtrim.channels.ops.layer_normalization import LayerNormalization, MeanVarianceNormalization
+from onnxtrim.channels.ops.lrn import LRN
 from onnxtrim.channels.ops.matmul import MatMul
+from onnxtrim.channels.ops.pad import Pad, PadBefore11
 from onnxtrim.channels.ops.pool import Pool
+from onnxtrim.channels.ops.quantize import Quantize
+from onnxtrim.channels.ops.recurrent import Recurrent
 from onnxtrim.channels.ops.reduce import Reduce
 from onnxtrim.channels.ops.reshape import Reshape
+from onnxtrim.channels.ops.resize import Resize, ResizeBefore11, Upsample
+from onnxtrim.channels.ops.sampling import Sampling
+from onnxtrim.channels.ops.shape import ShapeOf
+from onnxtrim.channels.ops.slice import Slice, SliceBefore10
+from onnxtrim.channels.ops.split import Split, SplitBefore13
+from onnxtrim.channels.ops.squeeze import Squeeze, Unsqueeze
+from onnxtrim.channels.ops.tile import Tile
+from onnxtrim.channels.ops.transpose import Transpose
 from onnxtrim.graph.constants import opset_of
 
 __all__ = ["RULES", "OpId", "OpRule", "Shapes", "Weight", "rule_for", "rule_of"]
 
 RULES: tuple[OpRule, ...] = (
     Activation(),
+    AlongAxis(),
+    ArgReduce(),
     BatchNormalization(),
     Clip(),
     Concat(),
+    ConstantOfShape(),
     Conv(),
+    ConvTranspose(),
+    CumSum(),
+    DepthToSpace(),
     ElementwiseBinary(),
+    Expand(),
     Flatten(),
+    Gather(),
     Gemm(),
+    GroupNormalization(),
+    InstanceNormalization(),
+    LRN(),
+    LayerNormalization(),
     MatMul(),
+    MeanVarianceNormalization(),
+    PRelu(),
+    Pad(),
+    PadBefore11(),
     PassThrough(),
     Pool(),
+    Quantize(),
+    Recurrent(),
     Reduce(),
     Relu(),
     Reshape(),
+    Resize(),
+    ResizeBefore11(),
+    Sampling(),
+    ShapeOf(),
+    Slice(),
+    SliceBefore10(),
+    SoftmaxBefore13(),
+    SpaceToDepth(),
+    Split(),
+    SplitBefore13(),
+    Squeeze(),
+    Tile(),
+    Transpose(),
+    Unsqueeze(),
+    Upsample(),
 )
 
 
@@ -49,11 +105,18 @@ def rule_for(
     domain: str, op_type: str, version: int, rules: tuple[OpRule, ...] = RULES
 ) -> OpRule | None:
     """Returns the rule that holds for an operator at a version of its operator set, or None."""
-    domain = "" if domain == "ai.onnx" else domain
-    found = [
-        (op.since, rule)
-        for rule in rules
-        for op in rule.ops
-        if (op.domain, op.name) == (domain, op_type) and op.since <= version
-    ]
+    entries = _by_operator(rules).get(("" if domain == "ai.onnx" else domain, op_type), ())
+    found = [(since, rule) for since, rule in entries if since <= version]
     return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
+@lru_cache(maxsize=8)
+def _by_operator(
+    rules: tuple[OpRule, ...],
+) -> Mapping[tuple[str, str], list[tuple[int, OpRule]]]:
+    """Returns the rules by domain and operator, each with the version that it holds from."""
+    table: dict[tuple[str, str], list[tuple[int, OpRule]]] = {}
+    for rule in rules:
+        for op in rule.ops:
+            table.setdefault((op.domain, op.name), []).append((op.since, rule))
+    return table

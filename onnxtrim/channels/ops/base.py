@@ -30,7 +30,8 @@ class OpId:
 class Weight:
     """The operand whose slices along `writes` make, and along `reads` consume, channels.
 
-    None stands for an axis the weight does not have: a depthwise kernel reads no axis of its own.
+    None stands for an axis the weight does not have: a depthwise kernel reads no axis of its own,
+    a recurrent weight makes nothing that its input weight does not make.
     """
 
     value: ir.Value
@@ -60,9 +61,9 @@ class OpRule:
         """Returns the multiply-accumulates of one run."""
         return 0
 
-    def weight(self, node: ir.Node) -> Weight | None:
-        """Returns the weight that writes or reads channels, if the operator has one."""
-        return None
+    def weights(self, node: ir.Node) -> tuple[Weight, ...]:
+        """Returns the weights that write or read channels, if the operator has any."""
+        return ()
 
     def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
         """Returns the (tensor, axis) computed in blocks, whose widths want aligning."""

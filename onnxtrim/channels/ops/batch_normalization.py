@@ -24,10 +24,13 @@ class BatchNormalization(OpRule):
         x, y = node.inputs[0], node.outputs[0]
         channels = rel.axis(x, 1)
         for vector in node.inputs[1:5]:
-            rel.same(rel.axis(vector, 0), channels)
+            if len(sizes_of(vector)) == 1:
+                rel.same(rel.axis(vector, 0), channels)
         bind_like(rel, y, x)
         for statistics in node.outputs[1:]:
             rel.bind(statistics, 0, channels)
+        if not int_attr(node, "spatial", 1):
+            rel.freeze(channels, Code.MIXED, f"every position of {name(x)} has its own statistics")
         if int_attr(node, "training_mode", 0) or len(node.outputs) > 1:
             for axis in range(len(sizes_of(x))):
                 if axis != 1:

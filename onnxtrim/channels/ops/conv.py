@@ -10,13 +10,18 @@ grouped    else: each block of x's channels must lose the same positions, for th
 
 import math
 
-import numpy as np
 import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
-from onnxtrim.channels.ops.operands import blocked_channels, is_constant, name, optional
-from onnxtrim.channels.relations import Channels, Fixed, Relations
+from onnxtrim.channels.ops.operands import (
+    blocked_channels,
+    is_constant,
+    name,
+    optional,
+    repeated,
+)
+from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 from onnxtrim.graph.shapes import dims
 
@@ -36,7 +41,7 @@ class Conv(OpRule):
         if groups == 1:
             rel.same(used, given)
         elif _is_depthwise(node):
-            rel.same(made, _repeat(given, _multiplier(node)))
+            rel.same(made, repeated(given, _multiplier(node)))
         else:
             rel.same(used, rel.same_across_blocks(given, groups))
             rel.same_across_blocks(made, groups)
@@ -57,12 +62,12 @@ class Conv(OpRule):
         y, weight = shapes[name(node.outputs[0])], shapes[name(node.inputs[1])]
         return math.prod(y) * math.prod(weight[1:])
 
-    def weight(self, node: ir.Node) -> Weight | None:
+    def weights(self, node: ir.Node) -> tuple[Weight, ...]:
         """Returns the kernel; a depthwise one reads no channel axis of its own."""
         value = node.inputs[1]
         if value is None or not is_constant(value):
-            return None
-        return Weight(value, writes=0, reads=None if _is_depthwise(node) else 1)
+            return ()
+        return (Weight(value, writes=0, reads=None if _is_depthwise(node) else 1),)
 
     def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
         """Returns the channel axes of input and output."""
@@ -79,8 +84,3 @@ def _multiplier(node: ir.Node) -> int:
     """Returns how many outputs a depthwise convolution makes of one input channel."""
     sizes = dims(node.inputs[1]) if node.inputs[1] is not None else None
     return ((sizes or (0,))[0] or 0) // int_attr(node, "group", 1)
-
-
-def _repeat(channels: Channels, times: int) -> Channels:
-    """Returns every id `times` times in a row."""
-    return channels if isinstance(channels, Fixed) else np.repeat(channels, times)

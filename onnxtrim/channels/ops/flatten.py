@@ -6,7 +6,8 @@ x (d0, ..., d[a-1], d[a], ..., dn)  ->  y (d0 ... d[a-1], d[a] ... dn)
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import merged, sizes_of
+from onnxtrim.channels.ops.operands import sizes_of
+from onnxtrim.channels.ops.runs import relate_runs
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 
@@ -21,9 +22,7 @@ class Flatten(OpRule):
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Merges the axes before and from `axis` on."""
         x, y = node.inputs[0], node.outputs[0]
-        rank = len(sizes_of(x))
-        split = int_attr(node, "axis", 1)
-        split = split + rank if split < 0 else split
-        for target, axes in enumerate((range(split), range(split, rank))):
-            if x is not None and len(axes) > 0:
-                rel.bind(y, target, merged(rel, x, axes))
+        axes = list(range(len(sizes_of(x))))
+        border = int_attr(node, "axis", 1)
+        border = border + len(axes) if border < 0 else border
+        relate_runs(rel, x, y, [(axes[:border], [0]), (axes[border:], [1])])

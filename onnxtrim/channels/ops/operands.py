@@ -1,27 +1,40 @@
 """What several rules need to ask of a node's operands."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
 
+from onnxtrim.channels.ops.base import Weight
 from onnxtrim.channels.reasons import Code
-from onnxtrim.channels.relations import Channels, Fixed, Relations
+from onnxtrim.channels.relations import Channels, Fixed, Ids, Relations
+from onnxtrim.graph.constants import constant_ints, ints_attr
 from onnxtrim.graph.shapes import Shape, dims
 
 __all__ = [
+    "Axes",
+    "axes_of",
+    "bearer",
     "bind_like",
     "blocked_channels",
+    "chosen",
+    "contract",
+    "factor_weights",
     "freeze_all",
+    "hand_on",
     "is_constant",
-    "merged",
     "name",
     "optional",
     "relate_broadcast",
+    "repeated",
     "sizes_of",
+    "tiled",
 ]
 
 _STEPS_TO_A_WEIGHT = 8
+
+Axes = tuple[int | None, int]
+"""The axis of a factor that stays in a matrix product, if it has one, and the one summed over."""
 
 
 def name(value: ir.Value | None) -> str:
@@ -44,6 +57,17 @@ def sizes_of(value: ir.Value | None) -> Shape:
     if sizes is None:
         raise ValueError(f"the rank of {name(value)!r} is unknown")
     return sizes
+
+
+def axes_of(node: ir.Node, rank: int, index: int = 1) -> tuple[int, ...] | None:
+    """Returns the axes that `node` names, from 0 on; empty where it names none.
+
+    They are an attribute in older operator sets and operand `index` since. None where they are
+    computed.
+    """
+    operand = optional(node, index)
+    axes = ints_attr(node, "axes") or () if operand is None else constant_ints(operand)
+    return None if axes is None else tuple(axis % max(rank, 1) for axis in axes)
 
 
 def is_constant(value: ir.Value) -> bool:
@@ -69,10 +93,42 @@ def blocked_channels(node: ir.Node) -> tuple[tuple[str, int], ...]:
     return (name(node.inputs[0]), 1), (name(node.outputs[0]), 1)
 
 
+def repeated(channels: Channels, times: int) -> Channels:
+    """Returns every id `times` times in a row."""
+    return channels if isinstance(channels, Fixed) else np.repeat(channels, times)
+
+
+def tiled(channels: Channels, times: int) -> Channels:
+    """Returns all ids `times` times behind one another."""
+    return channels if isinstance(channels, Fixed) else np.tile(channels, times)
+
+
+def chosen(channels: Channels, places: Ids) -> Channels:
+    """Returns the ids at some places, in the order of these."""
+    return channels if isinstance(channels, Fixed) else channels[places]
+
+
 def bind_like(rel: Relations, output: ir.Value, source: ir.Value | None) -> None:
     """Gives every axis of `output` the ids of the same axis of `source`."""
     for axis in range(len(sizes_of(output))):
         rel.bind(output, axis, rel.axis(source, axis))
+
+
+def hand_on(rel: Relations, node: ir.Node, frozen: Mapping[int, str]) -> None:
+    """Hands the axes of the first operand on to every output, some of them frozen.
+
+    `frozen` are the axes that cannot be cut, each with the sentence that says why; on an output
+    they are left out where their size is another.
+    """
+    x = node.inputs[0]
+    sizes = sizes_of(x)
+    for axis, sentence in frozen.items():
+        rel.freeze(rel.axis(x, axis), Code.MIXED, sentence)
+    for output in (output for output in node.outputs if output.name):
+        own = sizes_of(output)
+        for axis, size in enumerate(sizes):
+            if axis not in frozen or own[axis] == size:
+                rel.bind(output, axis, rel.axis(x, axis))
 
 
 def freeze_all(rel: Relations, value: ir.Value | None, code: Code, sentence: str) -> None:
@@ -81,14 +137,38 @@ def freeze_all(rel: Relations, value: ir.Value | None, code: Code, sentence: str
         rel.freeze(rel.axis(value, axis), code, sentence)
 
 
+def bearer(
+    rel: Relations, operands: Sequence[tuple[ir.Value, Shape]], axis: int, size: int | None
+) -> Channels:
+    """Returns the ids of a result axis (counted from the end): those of an operand that spans it.
+
+    `operands` come with the sizes that take part. A fixed axis wins, so that its reason travels on
+    with the result.
+    """
+    spanning = [
+        rel.axis(value, len(own) + axis)
+        for value, own in operands
+        if len(own) + axis >= 0 and own[axis] == size
+    ]
+    fixed = [ids for ids in spanning if isinstance(ids, Fixed)]
+    if fixed or not spanning:
+        return fixed[0] if fixed else rel.axis(None, 0)
+    return spanning[0]
+
+
 def relate_broadcast(
-    rel: Relations, operand: ir.Value, axes: Sequence[Channels], sizes: Shape
+    rel: Relations,
+    operand: ir.Value,
+    axes: Sequence[Channels],
+    sizes: Shape,
+    own: Shape | None = None,
 ) -> None:
     """States that `operand`, broadcast from the right, goes with `axes` of the given `sizes`.
 
-    An axis of size 1 that is stretched over more positions serves them all and cannot go.
+    `own` are the sizes of the operand that take part, from the left; all of them by default. An
+    axis of size 1 that is stretched over more positions serves them all and cannot go.
     """
-    own = sizes_of(operand)
+    own = sizes_of(operand) if own is None else own
     for axis, size in enumerate(own):
         target = axis + len(sizes) - len(own)
         if size == 1 and sizes[target] != 1:
@@ -101,29 +181,22 @@ def relate_broadcast(
             rel.same(rel.axis(operand, axis), axes[target])
 
 
-def merged(rel: Relations, value: ir.Value, axes: Sequence[int]) -> Channels:
-    """Returns the ids of neighbouring axes flattened in row-major order.
+def contract(rel: Relations, node: ir.Node, left: Axes, right: Axes) -> None:
+    """Ties the inner axes of the two factors of a matrix product.
 
-    With outer positions before the channels and inner ones behind them, position (o, c, i) belongs
-    to channel c: the ids are repeated for the inner and tiled for the outer positions.
+    Between two computed factors a position there is a term of a sum that no weight can drop.
     """
-    sizes = sizes_of(value)
-    parts = [rel.axis(value, axis) for axis in axes]
-    carriers = [i for i, part in enumerate(parts) if not isinstance(part, Fixed)]
-    if not carriers:
-        return parts[0]
-    others = [sizes[axis] for i, axis in enumerate(axes) if i != carriers[0]]
-    refusal = None
-    if len(carriers) > 1:
-        refusal = Code.MIXED, f"several axes of {name(value)} with channels are flattened into one"
-    elif None in others:
-        refusal = Code.DYNAMIC_SIZE, f"{name(value)} is flattened, and a size of it is not known"
-    if refusal is not None:
-        for i in carriers:
-            rel.freeze(parts[i], *refusal)
-        return Fixed(rel.reason(*refusal))
-    place = carriers[0]
-    ids = rel.concrete(parts[place], sizes[axes[place]] or 0)
-    inner = int(np.prod([sizes[axis] or 1 for axis in axes[place + 1 :]], dtype=np.int64))
-    outer = int(np.prod([sizes[axis] or 1 for axis in axes[:place]], dtype=np.int64))
-    return np.tile(np.repeat(ids, inner), outer)
+    inner = rel.axis(node.inputs[0], left[1]), rel.axis(node.inputs[1], right[1])
+    rel.same(*inner)
+    if not factor_weights(node, left, right):
+        for ids in inner:
+            rel.freeze(ids, Code.MIXED, "both factors of the product are computed")
+
+
+def factor_weights(node: ir.Node, left: Axes, right: Axes) -> tuple[Weight, ...]:
+    """Returns the constant factor of a matrix product, if one of the two is constant."""
+    a, b = node.inputs[0], node.inputs[1]
+    if a is None or b is None or is_constant(a) == is_constant(b):
+        return ()
+    value, (outer, inner) = (b, right) if is_constant(b) else (a, left)
+    return (Weight(value, writes=outer, reads=inner),)

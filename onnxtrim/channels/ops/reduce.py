@@ -6,10 +6,10 @@ x (d0, d1, ...)  ->  y without the reduced axes, or with size 1 in their place
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import freeze_all, optional, sizes_of
+from onnxtrim.channels.ops.operands import axes_of, freeze_all, sizes_of
 from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
-from onnxtrim.graph.constants import constant_ints, int_attr, ints_attr
+from onnxtrim.graph.constants import int_attr
 
 __all__ = ["Reduce"]
 
@@ -52,15 +52,9 @@ class Reduce(OpRule):
                 target += 1
 
 
-def _reduced_axes(node: ir.Node, rank: int) -> frozenset[int] | None:
-    """Returns the reduced axes, from the attribute or the operand; None where they are computed."""
-    axes = ints_attr(node, "axes")
-    operand = optional(node, 1)
-    if operand is not None:
-        axes = constant_ints(operand)
-        if axes is None:
-            return None
-    if not axes:
-        empty = int_attr(node, "noop_with_empty_axes", 0)
-        return frozenset() if empty else frozenset(range(rank))
-    return frozenset(axis % rank for axis in axes)
+def _reduced_axes(node: ir.Node, rank: int) -> tuple[int, ...] | None:
+    """Returns the reduced axes; None where they are computed."""
+    axes = axes_of(node, rank)
+    if axes == () and not int_attr(node, "noop_with_empty_axes", 0):
+        return tuple(range(rank))
+    return axes

@@ -80,9 +80,9 @@ class Analysed:
         """Returns the MACs of a node for tensors of the given sizes."""
         return self.rule(name).macs(self.node(name), shapes)
 
-    def weight(self, name: str) -> Weight | None:
-        """Returns the weight of a node."""
-        return self.rule(name).weight(self.node(name))
+    def weights(self, name: str) -> tuple[Weight, ...]:
+        """Returns the weights of a node."""
+        return self.rule(name).weights(self.node(name))
 
     def inputs(self) -> Arrays:
         """Returns random inputs; symbolic sizes become `BATCH`."""

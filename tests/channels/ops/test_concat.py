@@ -172,4 +172,4 @@ class TestOtherAxes:
 def test_no_macs_and_no_weight() -> None:
     case = joined("Concat <axis = 1> (p, q)", 5)
     assert case.macs("join", p=(1, 2, 5, 5), q=(1, 3, 5, 5), j=(1, 5, 5, 5)) == 0
-    assert case.weight("join") is None
+    assert case.weights("join") == ()

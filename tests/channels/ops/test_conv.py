@@ -226,7 +226,7 @@ class TestComputedWeights:
         )
         assert case.groups == {}
         assert str(case.reasons["first"]) == "graph input: k is an input of the graph"
-        assert case.weight("second") is None
+        assert case.weights("second") == ()
 
     def test_a_weight_that_is_cast_is_cut_where_it_is_stored(self) -> None:
         half = np.random.default_rng(0).standard_normal((4, 3, 1, 1)).astype(np.float16)

@@ -236,4 +236,4 @@ class TestTensors:
 def test_no_macs_and_no_weight() -> None:
     case = with_constant("Add (h, c)", (4, 1, 1))
     assert case.macs("middle", h=MAP, c=(4, 1, 1), q=MAP) == 0
-    assert case.weight("middle") is None
+    assert case.weights("middle") == ()

@@ -139,4 +139,4 @@ def test_two_channel_axes_in_one_freeze_both() -> None:
 def test_no_macs_and_no_weight() -> None:
     case = flattened((1, 3), 1)
     assert case.macs("flat", h=(1, 2, 1, 3), f=(1, 6)) == 0
-    assert case.weight("flat") is None
+    assert case.weights("flat") == ()

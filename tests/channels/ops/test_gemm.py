@@ -130,7 +130,7 @@ class TestFrozen:
             w1=(5, 4), w2=(5, 4),
         )  # fmt: skip
         assert case.groups == {}
-        assert case.weight("product") is None
+        assert case.weights("product") == ()
         assert case.reasons["right"].code == Code.GRAPH_OUTPUT
 
     def test_the_inner_axis_of_a_product_of_two_computed_tensors(self) -> None:
@@ -159,7 +159,7 @@ class TestFigures:
 
     @pytest.mark.parametrize("trans_b", [0, 1])
     def test_the_weight_is_the_right_hand_side(self, trans_b: int) -> None:
-        weight = two_layers(trans_b=trans_b).weight("first")
+        weight = two_layers(trans_b=trans_b).weights("first")[0]
         assert weight is not None
         assert (weight.value.name, weight.writes, weight.reads) == ("w1", 1 - trans_b, trans_b)
 

@@ -110,5 +110,5 @@ def test_channels_that_lie_on_a_pooled_axis_are_frozen(pool: str) -> None:
 def test_no_macs_no_weight_and_no_tap() -> None:
     case = pooled("p = GlobalAveragePool (h)")
     assert case.macs("pool", h=(1, 4, 6, 6), p=(1, 4, 1, 1)) == 0
-    assert case.weight("pool") is None
+    assert case.weights("pool") == ()
     assert not case.rule("pool").activation

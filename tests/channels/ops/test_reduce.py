@@ -134,4 +134,4 @@ def test_axes_that_are_fed_freeze_the_channels() -> None:
 def test_no_macs_and_no_weight() -> None:
     case = reduced("ReduceMean", (2, 3), 1, 13)
     assert case.macs("reduce", p=(1, 4, 5, 6), r=(1, 4, 1, 1)) == 0
-    assert case.weight("reduce") is None
+    assert case.weights("reduce") == ()

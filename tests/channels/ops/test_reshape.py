@@ -304,4 +304,4 @@ def test_aligned_runs(
 def test_no_macs_and_no_weight() -> None:
     case = flattened((0, -1))
     assert case.macs("flat", h=(1, 4, 2, 3), f=(1, 24)) == 0
-    assert case.weight("flat") is None
+    assert case.weights("flat") == ()

@@ -88,7 +88,7 @@ class TestDefaults:
         OLD.rewrite(node, Kept({}, Relations().edges()[0].astype(bool)))
         assert node.attributes["group"].as_int() == 4
         assert OLD.macs(node, {}) == 0
-        assert OLD.weight(node) is None
+        assert OLD.weights(node) == ()
         assert OLD.blocked_axes(node) == ()
         assert OLD.zeroes(node) is False
         assert OLD.activation is False

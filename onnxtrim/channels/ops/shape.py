@@ -1,0 +1,57 @@
+"""The sizes of a tensor, as data.
+
+x (d0, d1, ...)  ->  y [d0, d1, ...]
+
+A size that only says how large another tensor is to be (the target of a Reshape, the sizes of a
+Resize) follows the cut: whoever takes it corrects it. One that is calculated with, or taken for
+data, must stay what it is.
+"""
+
+import onnx_ir as ir
+
+from onnxtrim.channels.ops.base import OpId, OpRule
+from onnxtrim.channels.ops.operands import name, sizes_of
+from onnxtrim.channels.ops.targets import SIZE_OPERANDS
+from onnxtrim.channels.reasons import Code
+from onnxtrim.channels.relations import Relations
+from onnxtrim.graph.constants import constant_ints, int_attr
+
+__all__ = ["ShapeOf"]
+
+_PASSED_ON = frozenset({"Cast", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze"})
+
+
+class ShapeOf(OpRule):
+    """`Shape`."""
+
+    ops = (OpId("Shape"),)
+
+    def relate(self, node: ir.Node, rel: Relations) -> None:
+        """Freezes the axes whose sizes are used as figures; the others are free."""
+        x = node.inputs[0]
+        axes = list(range(len(sizes_of(x))))
+        listed = axes[int_attr(node, "start", 0) : int_attr(node, "end", len(axes))]
+        used = _calculated(node.outputs[0], listed)
+        for axis in axes:
+            ids = rel.axis(x, axis)
+            if axis in used:
+                sentence = f"the size of axis {axis} of {name(x)} is calculated with"
+                rel.freeze(ids, Code.MIXED, sentence)
+
+
+def _calculated(value: ir.Value, elements: list[int]) -> set[int]:
+    """Returns which of `elements`, axes whose sizes `value` lists, are used as figures."""
+    if value.is_graph_output():
+        return set(elements)
+    used: set[int] = set()
+    for node, index in value.uses():
+        if (node.op_type, index) in SIZE_OPERANDS and node.graph is value.graph:
+            continue
+        places = constant_ints(node.inputs[1]) if node.op_type == "Gather" and index == 0 else None
+        if places is not None:
+            used |= _calculated(node.outputs[0], [elements[place] for place in places])
+        elif node.op_type in _PASSED_ON and node.graph is value.graph:
+            used |= _calculated(node.outputs[0], elements)
+        else:
+            used |= set(elements)
+    return used
