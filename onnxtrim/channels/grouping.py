@@ -1,10 +1,9 @@
 """Units -> groups: the units that live on the same axes, as often, and for the same reason.
 
-Groups are found by partition refinement. All units start in one class; every axis splits each
-class by how many positions its units have there. What is never split lives on the same axes.
+A group is ranked, cut and reported together; its units never depend on each other.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -36,31 +35,38 @@ def group_units(
     Names and order depend on the graph and on its names, never on the order of its nodes.
     """
     uses = _Uses(axes, sorted(described, key=lambda d: (depth[d[0]], node_label(d[0]))))
-    kinds = sorted({reason for reason in reasons if reason is not None}, key=lambda r: r.rank)
-    number: dict[Reason | None, int] = {reason: i + 1 for i, reason in enumerate(kinds)}
-    number[None] = 0
-    classes = np.array([number[reason] for reason in reasons], dtype=np.int64)
-    groups: list[ChannelGroup] = []
-    for units in _refined(classes, axes):
-        group = uses.group(units, reasons[int(units[0])])
-        if group is not None:
-            groups.append(group)
+    groups = [
+        group
+        for units, keys in _classes(axes, reasons)
+        if (group := uses.group(units, keys, reasons[int(units[0])])) is not None
+    ]
     groups.sort(key=uses.order)
     return _unique_names(groups)
 
 
-def _refined(classes: Ids, axes: Mapping[_Key, Ids]) -> list[Ids]:
-    """Returns the classes of units that no axis tells apart, as arrays of units."""
-    classes = np.unique(classes, return_inverse=True)[1]
-    fresh = int(classes.max(initial=-1)) + 1
-    for positions in axes.values():
-        units, counts = np.unique(positions, return_counts=True)
-        _, split = np.unique(np.stack([classes[units], counts]), axis=1, return_inverse=True)
-        classes[units] = fresh + split.reshape(-1)
-        fresh += int(split.max(initial=-1)) + 1
-    order = np.argsort(classes, kind="stable")
-    borders = np.flatnonzero(np.diff(classes[order])) + 1
-    return np.split(order, borders) if len(order) else []
+def _classes(
+    axes: Mapping[_Key, Ids], reasons: list[Reason | None]
+) -> Iterator[tuple[Ids, list[_Key]]]:
+    """Yields the units that live on the same axes, as often, for the same reason; and these axes.
+
+    What a unit lives on is a row of axis numbers, one a position; units with equal rows are one
+    class.
+    """
+    names = sorted(axes)
+    if not names:
+        return
+    units = np.concatenate([axes[key] for key in names])
+    places = np.repeat(np.arange(len(names)), [len(axes[key]) for key in names])
+    order = np.argsort(units, kind="stable")  # places stay in order within a unit
+    units, places = units[order], places[order]
+    starts = np.flatnonzero(np.diff(units, prepend=-1))
+    classes: dict[tuple[Reason | None, bytes], list[int]] = {}
+    for unit, start, end in zip(units[starts], starts, [*starts[1:], len(units)], strict=True):
+        row = places[start:end].tobytes()
+        classes.setdefault((reasons[unit], row), []).append(int(unit))
+    for (_, row), members in classes.items():
+        keys = [names[place] for place in np.unique(np.frombuffer(row, dtype=places.dtype))]
+        yield np.array(members, dtype=np.int64), keys
 
 
 class _Uses:
@@ -69,7 +75,6 @@ class _Uses:
     def __init__(self, axes: Mapping[_Key, Ids], described: list[Described]) -> None:
         """Indexes the nodes, which come sorted, by the axes that carry units."""
         self._axes = axes
-        self._by_unit: dict[int, list[_Key]] = {}
         self._writers: dict[_Key, list[WeightUse]] = {}
         self._readers: dict[_Key, list[WeightUse]] = {}
         self._taps: dict[_Key, Tap] = {}
@@ -82,13 +87,9 @@ class _Uses:
             self._note_weight(node, rule)
             if rule.activation:
                 self._note_tap(node, rule)
-        for key, units in axes.items():
-            for unit in np.unique(units):
-                self._by_unit.setdefault(int(unit), []).append(key)
 
-    def group(self, units: Ids, reason: Reason | None) -> ChannelGroup | None:
-        """Returns the group of `units`, which live on the same axes; None where none is written."""
-        keys = sorted(self._by_unit.get(int(units[0]), ()))
+    def group(self, units: Ids, keys: list[_Key], reason: Reason | None) -> ChannelGroup | None:
+        """Returns the group of `units`, which live on the axes `keys`; None where none is written."""
         writers = self._sorted(use for key in keys for use in self._writers.get(key, ()))
         if not writers:
             return None

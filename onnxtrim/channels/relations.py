@@ -9,7 +9,7 @@ An axis on which nothing can ever be cut (a batch axis, a spatial one, one of un
 `Fixed` and carries the reason instead of ids; whatever meets it is frozen for that reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,6 @@ import onnx_ir as ir
 
 from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.graph.constants import node_label
-from onnxtrim.graph.shapes import dims
 
 __all__ = ["Channels", "Fixed", "Fork", "Ids", "Relations"]
 
@@ -92,26 +91,24 @@ class Relations:
         """
         if value is None or value.name is None:
             return Fixed(self.reason(Code.POSITIONS, "an operand is missing"))
-        sizes = dims(value)
-        if sizes is None:
+        if value.shape is None:
             return Fixed(self.reason(Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown"))
-        axis %= max(len(sizes), 1)
-        key = value.name, axis
+        key = value.name, axis % max(len(value.shape), 1)
         self._touched.add(key)
         if key not in self.axes:
-            self.axes[key] = self._first(value, axis, sizes)
+            self.axes[key] = self._first(value, key[1], value.shape)
         return self.axes[key]
 
     def bind(self, value: ir.Value, axis: int, ids: Channels) -> None:
         """Gives `ids` to an axis of an output of the current node."""
-        sizes = dims(value)
-        if value.name is None or sizes is None:
+        if value.name is None or value.shape is None:
             if not isinstance(ids, Fixed):
                 self.freeze(ids, Code.DYNAMIC_SIZE, f"the rank of {value.name} is unknown")
             return
-        axis %= len(sizes)
-        if not isinstance(ids, Fixed) and sizes[axis] not in (None, len(ids)):
-            raise ValueError(f"{len(ids)} ids for axis {axis} of {value.name}, sizes {sizes}")
+        axis %= len(value.shape)
+        size = value.shape[axis]
+        if not isinstance(ids, Fixed) and isinstance(size, int) and size != len(ids):
+            raise ValueError(f"{len(ids)} ids for axis {axis} of {value.name}, size {size}")
         self.axes[value.name, axis] = ids
 
     def same(self, a: Channels, b: Channels) -> None:
@@ -176,7 +173,7 @@ class Relations:
         channels lie there, they cannot go.
         """
         for value in node.inputs:
-            for axis in range(len(dims(value) or ()) if value is not None else 0):
+            for axis in range(len(value.shape or ()) if value is not None else 0):
                 key = str(value.name if value is not None else ""), axis
                 if key not in self._touched:
                     sentence = f"axis {axis} of {key[0]} is read as positions, not channels"
@@ -216,18 +213,17 @@ class Relations:
                 found += [(ids, reason) for reason in reasons if reason is not None]
         return found
 
-    def _first(self, value: ir.Value, axis: int, sizes: Sequence[int | None]) -> Channels:
+    def _first(self, value: ir.Value, axis: int, shape: ir.Shape) -> Channels:
         """Returns what an axis is before any rule spoke of it."""
         name = str(value.name)
         if name in self._sealed:
             return Fixed(self._sealed[name])
         producer = value.producer()
         if value.is_initializer():
-            return (
-                self.fresh(sizes[axis] or 0)
-                if sizes
-                else Fixed(self.reason(Code.BROADCAST, f"{name} is a scalar"))
-            )
+            if len(shape) == 0:
+                return Fixed(self.reason(Code.BROADCAST, f"{name} is a scalar"))
+            size = shape[axis]
+            return self.fresh(size if isinstance(size, int) else 0)
         if producer is None:
             return Fixed(Reason(Code.GRAPH_INPUT, "", f"{name} is an input of the graph"))
         sentence = f"axis {axis} of {name} holds positions, not channels"

@@ -1,6 +1,6 @@
 """Small edits of a graph that several rooms make."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,9 @@ __all__ = [
     "new_initializer",
     "override_elements",
     "replace_constant",
+    "set_constant",
     "shape_of",
+    "substitute",
     "weight_bytes",
 ]
 
@@ -106,3 +108,18 @@ def set_constant(node: ir.Node, index: int, name: str, array: npt.NDArray[Any]) 
     elif isinstance(node.graph, ir.Graph):
         node.resize_inputs(max(len(node.inputs), index + 1))
         node.replace_input_with(index, new_initializer(node.graph, name, array))
+
+
+def substitute(
+    node: ir.Node, op_type: str, inputs: Sequence[ir.Value], attributes: Sequence[ir.Attr] = ()
+) -> None:
+    """Puts a standard operator in the place of `node`; its result keeps name, type and sizes."""
+    graph, old = node.graph, node.outputs[0]
+    if not isinstance(graph, ir.Graph):
+        raise ValueError(f"{node.name} is in no graph")
+    result = ir.Value(name=old.name, type=old.type, shape=old.shape, doc_string=old.doc_string)
+    new = ir.Node("", op_type, inputs, attributes, outputs=[result], name=node.name)
+    result.metadata_props.update(old.metadata_props)
+    graph.insert_before(node, new)
+    old.replace_all_uses_with(result, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

@@ -4,11 +4,14 @@ In this order, each numerically neutral and idempotent:
 
 1. weights listed as graph inputs (IR 3) are weights only;
 2. local functions are inlined, `Constant` nodes are initializers, `Identity` nodes are gone;
-3. integer arithmetic on constants is folded (by ONNX Runtime itself: `fold.py`);
-4. `auto_pad` is explicit where the sizes are known;
+3. operators that ONNX withdrew are said in standard ones (`legacy.py`);
+4. integer arithmetic on constants is folded (by ONNX Runtime itself: `fold.py`), and so are sizes
+   that do not depend on the inputs;
 5. a computed Reshape target is a constant where what is unknown can be said by 0 and -1;
-6. nodes and initializers that reach no output are gone;
-7. shapes are strict.
+6. channel shuffles are Gathers (`shuffles.py`);
+7. `auto_pad` is explicit where the sizes are known;
+8. nodes and initializers that reach no output are gone;
+9. shapes are strict.
 """
 
 import math
@@ -20,12 +23,15 @@ from onnx_ir.passes import common
 from onnxtrim.graph.constants import constant_ints, int_attr, ints_attr, string_attr
 from onnxtrim.graph.edit import new_initializer, shape_of
 from onnxtrim.graph.fold import fold_constants
+from onnxtrim.graph.legacy import replace_withdrawn
 from onnxtrim.graph.shape_arithmetic import Element, computed_shapes
 from onnxtrim.graph.shapes import Shape, dims, infer_shapes
+from onnxtrim.graph.shuffles import gather_shuffles
 
 __all__ = ["normalize"]
 
 _OLDEST_IR_WITH_FREE_WEIGHTS = 4
+_INTEGERS = (ir.DataType.INT32, ir.DataType.INT64)
 _PADDED = ("Conv", "MaxPool", "AveragePool", "LpPool")
 
 
@@ -41,9 +47,12 @@ def normalize(model: ir.Model) -> ir.Model:
         common.InlinePass()(model)
     _lift_constants(model.graph)
     _drop_identities(model.graph)
+    replace_withdrawn(model.graph)
     model = fold_constants(infer_shapes(model))
-    while _make_targets_constant(model.graph):
-        model = infer_shapes(model)
+    while _make_sizes_constant(model.graph) or _make_targets_constant(model.graph):
+        model = fold_constants(infer_shapes(model))
+    if gather_shuffles(model.graph):
+        common.RemoveUnusedNodesPass()(model)
     for node in model.graph:
         if node.domain == "" and node.op_type in _PADDED:
             _make_pads_explicit(node)
@@ -159,6 +168,22 @@ def _kernel(node: ir.Node) -> tuple[int, ...] | None:
         if sizes is not None and None not in sizes:
             kernel = tuple(size for size in sizes[2:] if size is not None)
     return kernel
+
+
+def _make_sizes_constant(graph: ir.Graph) -> bool:
+    """Returns whether sizes that the graph computes, and that are known, became constants."""
+    changed = False
+    for value, elements in computed_shapes(graph).items():
+        node = value.producer()
+        if node is None or value.is_graph_output() or not value.uses() or value.shape is None:
+            continue
+        sizes = [size for size in elements if isinstance(size, int)]
+        if value.dtype in _INTEGERS and len(sizes) == len(elements):
+            array = np.array(sizes, dtype=value.dtype.numpy() if value.dtype else np.int64)
+            array = array.reshape([-1] * len(value.shape))
+            value.replace_all_uses_with(new_initializer(graph, f"{value.name}.folded", array))
+            changed = True
+    return changed
 
 
 def _make_targets_constant(graph: ir.Graph) -> bool:

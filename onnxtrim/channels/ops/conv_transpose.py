@@ -48,10 +48,10 @@ class ConvTranspose(OpRule):
 
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
         """Sets `group` of a depthwise one to the input channels that stay."""
-        groups = int_attr(node, "group", 1)
-        left = kept.size(name(node.inputs[1]), 0, groups)
-        if groups > 1 and sizes_of(node.inputs[1])[0] == left:
-            node.attributes["group"] = ir.AttrInt64("group", left)
+        groups, weight = int_attr(node, "group", 1), name(node.inputs[1])
+        channels = kept.axes.get((weight, 0))  # as many as before: the operand is cut by now
+        if groups > 1 and channels is not None and len(channels) == groups:
+            node.attributes["group"] = ir.AttrInt64("group", kept.size(weight, 0, groups))
 
     def macs(self, node: ir.Node, shapes: Shapes) -> int:
         """Returns inputs x (M/g) x kernel."""
