@@ -89,7 +89,7 @@ class _Uses:
                 self._note_tap(node, rule)
 
     def group(self, units: Ids, keys: list[_Key], reason: Reason | None) -> ChannelGroup | None:
-        """Returns the group of `units`, which live on the axes `keys`; None where none is written."""
+        """Returns the group of `units`, which live on axes `keys`; None where none is written."""
         writers = self._sorted(use for key in keys for use in self._writers.get(key, ()))
         if not writers:
             return None

@@ -17,6 +17,9 @@ from onnxtrim.graph.edit import shape_of
 
 __all__ = ["check", "inferred_types", "parse", "parse_file", "pin_input_shapes", "skeleton"]
 
+_SAME_AS_THE_OPERAND = frozenset({"GroupNormalization"})
+"""Operators of which inference knows nothing; the result has the sizes of the operand."""
+
 _SKELETON_BYTES = 1024
 """Initializers up to this size stay: shape inference reads Reshape targets and the like."""
 
@@ -89,9 +92,15 @@ def pin_input_shapes(proto: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
 def inferred_types(proto: onnx.ModelProto) -> dict[str, ir.TypeAndShape]:
     """Returns type and shape of every tensor of the main graph that inference reaches.
 
+    Writes into `proto`, which is of no use afterwards.
+
     Raises:
         ShapeError: the stored shapes contradict the graph.
     """
+    for node in proto.graph.node:
+        if node.domain == "" and node.op_type in _SAME_AS_THE_OPERAND:
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
     try:
         inferred = _inferred(proto, data_prop=True)
     except ShapeError:  # what it propagates through is not always what the operators do

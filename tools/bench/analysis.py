@@ -3,13 +3,14 @@
     python tools/bench/analysis.py [NODES ...]
 
 Two families: a residual network of Conv, BatchNormalization and Relu with 128 channels, and a
-transformer of width 128 with 4 heads. Matrices and kernels are declared external and lie in no file,
-so that a read of any of them would fail.
+transformer of width 128 with 4 heads. Matrices and kernels are declared external and lie in no
+file, so that a read of any of them would fail.
 """
 
 import json
 import sys
 import time
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -35,7 +36,9 @@ class Builder:
         """Returns the name of a new weight; one of several axes lies nowhere."""
         name = f"w{len(self.weights)}"
         if len(shape) == 1:
-            self.weights.append(helper.make_tensor(name, TensorProto.FLOAT, shape, [1.0] * shape[0]))
+            self.weights.append(
+                helper.make_tensor(name, TensorProto.FLOAT, shape, [1.0] * shape[0])
+            )
             return name
         tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape)
         tensor.data_location = TensorProto.EXTERNAL
@@ -49,7 +52,7 @@ class Builder:
         self.weights.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
 
-    def node(self, op: str, *inputs: str, **attributes: int | list[int]) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Returns the output of a new node."""
         name = f"n{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))

@@ -41,7 +41,8 @@ class SoftmaxBefore13(OpRule):
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Freezes the axes from `axis` on and hands the others on."""
         rank = len(sizes_of(node.inputs[0]))
-        first = int_attr(node, "axis", 1) % (rank + 1)
+        axis = int_attr(node, "axis", 1)
+        first = axis + rank if axis < 0 else axis
         hand_on(rel, node, {axis: _sentence(node, axis) for axis in range(first, rank)})
 
 

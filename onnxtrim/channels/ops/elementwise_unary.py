@@ -9,6 +9,7 @@ from onnxtrim.channels.ops.base import OpId, OpRule
 from onnxtrim.channels.ops.operands import bind_like, optional
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import constant, float_attr
+from onnxtrim.graph.shapes import dims
 
 __all__ = ["Activation", "Clip", "PassThrough", "Relu"]
 
@@ -68,9 +69,12 @@ class PassThrough(OpRule):
     ops = tuple(OpId(op) for op in _PASS_THROUGH)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
-        """Hands every axis on."""
+        """Hands every axis on; a further operand of `CastLike` only lends its type."""
         for output in node.outputs:
             bind_like(rel, output, node.inputs[0])
+        for lender in node.inputs[1:]:
+            for axis in range(len(dims(lender) or ()) if lender is not None else 0):
+                rel.axis(lender, axis)
 
 
 class Activation(PassThrough):

@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import sizes_of
+from onnxtrim.channels.ops.operands import name, sizes_of
 from onnxtrim.channels.ops.targets import rewrite_target
+from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 
 __all__ = ["ConstantOfShape", "Expand"]
@@ -29,14 +30,19 @@ class Expand(OpRule):
         own, sizes = sizes_of(x), sizes_of(y)
         new = len(sizes) - len(own)
         for axis, size in enumerate(sizes):
-            if axis >= new and (own[axis - new] == size or size is None):
+            if axis >= new and own[axis - new] == size:
                 rel.bind(y, axis, rel.axis(x, axis - new))
+            elif axis >= new and size is None:
+                sentence = f"how far {name(x)} is stretched is computed"
+                rel.freeze(rel.axis(x, axis - new), Code.DYNAMIC_SIZE, sentence)
             elif size is not None and (axis < new or own[axis - new] == 1):
                 rel.bind(y, axis, rel.fresh(size))
 
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
         """Writes the new widths into the shape; 1 (as it is) says them already."""
-        rewrite_target(node, 1, kept)
+        rank, count = len(sizes_of(node.outputs[0])), sizes_of(node.inputs[1])[0]
+        if count:  # a shape may name the last axes only, or none
+            rewrite_target(node, 1, kept, tuple(range(rank - count, rank)))
 
 
 class ConstantOfShape(OpRule):

@@ -2,6 +2,8 @@
 
 x (*b, *d), scale (*d), bias (*d)  ->  y (*b, *d), mean and 1/deviation (*b, 1, ...)
 
+Scale and bias may be of any shape that broadcasts to x, with a figure for each position of *b too.
+
 Without one of its channels the mean of the others would be another, so that a channel axis that is
 normalised over cannot be cut.
 """
@@ -9,7 +11,13 @@ normalised over cannot be cut.
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import axes_of, hand_on, name, sizes_of
+from onnxtrim.channels.ops.operands import (
+    axes_of,
+    hand_on,
+    name,
+    relate_broadcast,
+    sizes_of,
+)
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 
@@ -22,10 +30,15 @@ class LayerNormalization(OpRule):
     ops = (OpId("LayerNormalization", since=17), OpId("RMSNormalization", since=23))
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
-        """Freezes the axes from `axis` on and hands the others on."""
-        rank = len(sizes_of(node.inputs[0]))
-        first = int_attr(node, "axis", -1) % rank
-        hand_on(rel, node, {axis: _sentence(node, axis) for axis in range(first, rank)})
+        """Freezes the axes from `axis` on and hands the others on; scale and bias meet them all."""
+        x = node.inputs[0]
+        sizes = sizes_of(x)
+        first = int_attr(node, "axis", -1) % len(sizes)
+        hand_on(rel, node, {axis: _sentence(node, axis) for axis in range(first, len(sizes))})
+        axes = [rel.axis(x, axis) for axis in range(len(sizes))]
+        for operand in node.inputs[1:]:
+            if operand is not None:
+                relate_broadcast(rel, operand, axes, sizes)
 
 
 class MeanVarianceNormalization(OpRule):

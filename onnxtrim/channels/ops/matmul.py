@@ -3,8 +3,8 @@
     a (*s, N, K), b (*s', K, M)  ->  y (*broadcast(s, s'), N, M)
 
 A factor of one axis (K,) stands for a matrix of one row, or of one column, that y does not show.
-The rows of y are those of a, its columns those of b, and the leading axes meet as in an element-wise
-operator: heads that lie there go together. The inner axis is that of a weight if one factor is
+The rows of y are those of a, its columns those of b, and the leading axes meet as in an
+element-wise operator: heads that lie there go together. The inner axis is that of a weight if one factor is
 constant; if both are computed (the scores of an attention), it cannot be cut.
 """
 

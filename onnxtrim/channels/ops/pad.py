@@ -37,9 +37,9 @@ class Pad(OpRule):
             begin, end = (amounts or {}).get(axis, (0, 0))
             if amounts is None and (padded is None or axis in padded):
                 rel.freeze(ids, Code.DYNAMIC_SIZE, f"how far {name(x)} is padded is computed")
-            elif (begin, end) == (0, 0):
+            elif isinstance(ids, Fixed) or (begin, end) == (0, 0):
                 rel.bind(y, axis, ids)
-            elif isinstance(ids, Fixed) or string_attr(node, "mode", "constant") != "constant":
+            elif string_attr(node, "mode", "constant") != "constant":
                 rel.freeze(ids, Code.MIXED, f"channels of {name(x)} are padded with each other")
             else:
                 left = ids[max(-begin, 0) : len(ids) - max(-end, 0)]

@@ -53,7 +53,7 @@ def aligned_runs(source: Sizes, result: Sizes) -> list[Run]:
 
 
 def _peel(source: Sizes, result: Sizes, left: list[int], right: list[int], end: int) -> Run | None:
-    """Returns the smallest run at one end of the axes left over; None where an open size hides it."""
+    """Returns the smallest run at one end of the axes left; None where an open size hides it."""
     lefts, rights = (side if end == 0 else side[::-1] for side in (left, right))
     if not lefts or not rights:
         return None

@@ -18,7 +18,8 @@ from onnxtrim.graph.constants import constant_ints, int_attr
 
 __all__ = ["ShapeOf"]
 
-_PASSED_ON = frozenset({"Cast", "Concat", "Identity", "Slice", "Squeeze", "Unsqueeze"})
+_IN_ORDER = frozenset({"Cast", "Identity"})
+_PASSED_ON = frozenset({"Concat", "Slice", "Squeeze", "Unsqueeze"}) | _IN_ORDER
 
 
 class ShapeOf(OpRule):
@@ -39,19 +40,25 @@ class ShapeOf(OpRule):
                 rel.freeze(ids, Code.MIXED, sentence)
 
 
-def _calculated(value: ir.Value, elements: list[int]) -> set[int]:
-    """Returns which of `elements`, axes whose sizes `value` lists, are used as figures."""
+def _calculated(value: ir.Value, elements: list[int], in_order: bool = True) -> set[int]:
+    """Returns which of `elements`, axes whose sizes `value` lists, are used as figures.
+
+    `in_order` says that these sizes are all that `value` holds, and in this order.
+    """
     if value.is_graph_output():
         return set(elements)
     used: set[int] = set()
     for node, index in value.uses():
-        if (node.op_type, index) in SIZE_OPERANDS and node.graph is value.graph:
+        known = node.graph is value.graph and node.domain == ""
+        picks = known and in_order and (node.op_type, index) == ("Gather", 0)
+        places = constant_ints(node.inputs[1]) if picks else None
+        if known and (node.op_type, index) in SIZE_OPERANDS:
             continue
-        places = constant_ints(node.inputs[1]) if node.op_type == "Gather" and index == 0 else None
         if places is not None:
             used |= _calculated(node.outputs[0], [elements[place] for place in places])
-        elif node.op_type in _PASSED_ON and node.graph is value.graph:
-            used |= _calculated(node.outputs[0], elements)
+        elif known and node.op_type in _PASSED_ON:
+            kept = in_order and node.op_type in _IN_ORDER
+            used |= _calculated(node.outputs[0], elements, kept)
         else:
             used |= set(elements)
     return used

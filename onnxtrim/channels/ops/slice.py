@@ -55,9 +55,9 @@ class Slice(OpRule):
             ids = rel.axis(x, axis)
             mine = [part for part in parts or () if part.axis == axis]
             places = mine[0].places(size) if mine else None
-            if parts is not None and not mine:
+            if isinstance(ids, Fixed) or (parts is not None and not mine):
                 rel.bind(y, axis, ids)
-            elif isinstance(ids, Fixed) or places is None:
+            elif places is None:
                 sentence = f"{name(x)} is sliced at places that are computed"
                 rel.freeze(ids, Code.DYNAMIC_SIZE, sentence)
             else:
@@ -73,15 +73,17 @@ class Slice(OpRule):
             self.write(node, starts, ends)
 
     def parts(self, node: ir.Node) -> list[_Part] | None:
-        """Returns what is taken of each axis that is named; None where the axes are computed."""
+        """Returns what is taken of each axis that is named; None where it is not known which are."""
         starts, ends = constant_ints(node.inputs[1]), constant_ints(node.inputs[2])
-        count = sizes_of(node.inputs[1])[0] or 0
         axes, steps = optional(node, 3), optional(node, 4)
+        count = sizes_of(node.inputs[1])[0] if axes is None else sizes_of(axes)[0]
+        if count is None:
+            return None
         named = tuple(range(count)) if axes is None else constant_ints(axes)
         paces = (1,) * count if steps is None else constant_ints(steps)
         if named is None:
             return None
-        unknown = (None,) * len(named)
+        unknown = (None,) * count
         columns = zip(named, starts or unknown, ends or unknown, paces or unknown, strict=True)
         rank = len(sizes_of(node.inputs[0]))
         return [_Part(axis % rank, *bounds) for axis, *bounds in columns]
@@ -123,7 +125,7 @@ def _mended(part: _Part, x: str, kept: Kept) -> _Part:
     places = part.places(None if stays is None else len(stays))
     if stays is None or places is None or stays.all():
         return part
-    if len(places) == 0:
+    if not stays[places].any():
         return replace(part, start=0, end=0)
     forward = (part.step or 1) > 0
     # Behind (forward: below) the last chosen position lies what was never taken.

@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import chosen, freeze_all, name, sizes_of
+from onnxtrim.channels.ops.operands import chosen, name, sizes_of
 from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
@@ -27,16 +27,20 @@ class Split(OpRule):
         x = node.inputs[0]
         axis = int_attr(node, "axis", 0) % len(sizes_of(x))
         widths = [sizes_of(output)[axis] for output in node.outputs]
-        if sizes_of(x)[axis] is None or None in widths:
-            freeze_all(rel, x, Code.DYNAMIC_SIZE, f"{name(x)} is split at places that are computed")
-            return
+        known = None not in (sizes_of(x)[axis], *widths)
+        if not known:
+            sentence = f"{name(x)} is split at places that are computed"
+            rel.freeze(rel.axis(x, axis), Code.DYNAMIC_SIZE, sentence)
         start = 0
         for output, width in zip(node.outputs, widths, strict=True):
             places = np.arange(start, start + (width or 0))
             start += width or 0
             for other in range(len(sizes_of(x))):
                 ids = rel.axis(x, other)
-                rel.bind(output, other, chosen(ids, places) if other == axis else ids)
+                if other != axis:
+                    rel.bind(output, other, ids)
+                elif known:
+                    rel.bind(output, axis, chosen(ids, places))
 
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
         """Writes the widths that are left; equal parts may no longer be equal."""
