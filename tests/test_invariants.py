@@ -15,7 +15,6 @@ from strategies import Example, networks
 
 import onnxtrim
 from onnxtrim.channels import ChannelMap, analyze
-from onnxtrim.channels.ops.operands import sizes_of
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import CriterionName
 from onnxtrim.graph import load, normalize, save
@@ -69,7 +68,7 @@ def test_p3_two_plans_in_turn_equal_their_union(example: Example, data: st.DataO
     once = planned(model, channel_map, first)
     at_once = cut(model, channel_map, planned(model, channel_map, union))
     between = cut(model, channel_map, once)
-    assume(depthwise_nodes(between) == depthwise_nodes(model))
+    assume(same_units(channel_map, first, analyze(between)))
     rest = {
         name: {
             axis: tuple(
@@ -90,17 +89,27 @@ def test_p3_two_plans_in_turn_equal_their_union(example: Example, data: st.DataO
     assert_identical(run(in_turn, example.inputs), run(at_once, example.inputs))
 
 
-def depthwise_nodes(model: ir.Model) -> set[str | None]:
-    """Returns the convolutions whose groups have one input channel each.
+def same_units(channel_map: ChannelMap, removed: Ids, again: ChannelMap) -> bool:
+    """Returns whether the units of a cut model are those of the model before, without `removed`.
 
-    A grouped one that a cut leaves with one is depthwise from then on. What goes together there is
-    an input with all that is made of it, no longer equal positions of the groups.
+    They are not where a cut makes an operator another: a grouped convolution left with one input
+    channel a group is depthwise from then on, and a single head is no axis to cut whole heads from.
     """
-    return {
-        node.name
-        for node in model.graph
-        if node.op_type == "Conv" and sizes_of(node.inputs[1])[1] == 1
+    stays = np.isin(np.arange(channel_map.unit_count), removed, invert=True)
+    before = {key: units[stays[units]] for key, units in channel_map.axes.items()}
+    keys = sorted(set(before) & set(again.axes))
+    if any(len(before[key]) != len(again.axes[key]) for key in keys):
+        return False
+    free = [{unit for g in m.groups for unit in g.units.tolist()} for m in (channel_map, again)]
+    pairs = {
+        (a, b)
+        for key in keys
+        for a, b in zip(before[key].tolist(), again.axes[key].tolist(), strict=True)
     }
+    return (
+        len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
+        and {b for a, b in pairs if a in free[0]} <= free[1]
+    )
 
 
 @given(networks(), st.data())
@@ -118,12 +127,21 @@ def test_p4_the_interface_stays_and_no_shape_is_stale(
     assert list(result.graph.output) == list(example.model.graph.output)
     bare = copy.deepcopy(result)
     del bare.graph.value_info[:]
+    without_group_normalization(bare)
     fresh = onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
     stored = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in result.graph.value_info
     }
     for value in fresh.graph.value_info:
         assert stored[value.name] == [d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def without_group_normalization(model: onnx.ModelProto) -> None:
+    """Puts Identity in its place: shape inference ends at it, though it changes no shape."""
+    for node in model.graph.node:
+        if node.op_type == "GroupNormalization":
+            node.op_type = "Identity"
+            del node.input[1:], node.attribute[:]
 
 
 @given(networks(), st.data())
@@ -139,7 +157,11 @@ def test_p5_predicted_costs_equal_those_counted(example: Example, data: st.DataO
     macs, params = counted_by_hand(ir.to_proto(thinner), single["x"].shape)
     assert predicted.macs == macs
     assert predicted.params == params
-    assert predicted.weight_bytes == 4 * params
+    assert predicted.weight_bytes == sum(
+        v.const_value.nbytes
+        for v in thinner.graph.initializers.values()
+        if v.const_value is not None and v.dtype in (ir.DataType.FLOAT, ir.DataType.INT8)
+    )
 
 
 def counted_by_hand(model: onnx.ModelProto, size: tuple[int, ...]) -> tuple[int, int]:
@@ -147,21 +169,30 @@ def counted_by_hand(model: onnx.ModelProto, size: tuple[int, ...]) -> tuple[int,
     for dim, n in zip(model.graph.input[0].type.tensor_type.shape.dim, size, strict=True):
         dim.dim_value = n
     del model.graph.value_info[:]
+    without_group_normalization(model)
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    shapes = {
+    shapes = {t.name: list(t.dims) for t in inferred.graph.initializer}
+    shapes |= {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
         for v in [*inferred.graph.value_info, *inferred.graph.output, *inferred.graph.input]
     }
     weights = {t.name: numpy_helper.to_array(t) for t in inferred.graph.initializer}
     macs = 0
     for node in inferred.graph.node:
+        sizes = [shapes.get(name, [0]) for name in node.input]
         if node.op_type == "Conv":
-            macs += int(np.prod(shapes[node.output[0]])) * weights[node.input[1]][0].size
+            macs += int(np.prod(shapes[node.output[0]]) * np.prod(sizes[1][1:]))
+        elif node.op_type == "ConvTranspose":
+            macs += int(np.prod(sizes[0]) * np.prod(sizes[1][1:]))
         elif node.op_type in ("Gemm", "MatMul"):
-            macs += int(np.prod(shapes[node.output[0]])) * shapes[node.input[0]][-1]
-    return macs, sum(w.size for w in weights.values() if w.dtype == np.float32)
+            macs += int(np.prod(shapes[node.output[0]])) * sizes[0][-1]
+        elif node.op_type in ("LSTM", "GRU", "RNN"):
+            steps = sizes[0][0] * sizes[0][1]
+            macs += int(steps * (np.prod(sizes[1]) + np.prod(sizes[2])))
+    kinds = (np.float32, np.int8)
+    return macs, sum(w.size for w in weights.values() if w.dtype in kinds)
 
 
 @given(networks())
@@ -180,6 +211,9 @@ def test_p7_kept_weights_are_sub_arrays_of_the_originals(
     plan = planned(model, channel_map, drawn_units(data, channel_map))
     thinner = cut(model, channel_map, plan)
     for name, value in thinner.graph.initializers.items():
+        if name not in model.graph.initializers:  # a shape that was computed, corrected
+            assert value.dtype in (ir.DataType.INT64, ir.DataType.BOOL)
+            continue
         original = model.graph.initializers[name].const_value
         assert original is not None
         assert value.const_value is not None
