@@ -68,7 +68,7 @@ def prune(
     """Returns `model` without the channels that matter least, within a budget, and proven.
 
     Args:
-        model: a path, bytes, `ModelProto` or `ir.Model`; never changed.
+        model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         data: calibration inputs, a path or arrays; criteria on weights can do without.
         progress: called with (what, done, total).
         **options: the fields of `PruneConfig` and `DataConfig`, such as `macs=0.5`.
@@ -122,7 +122,7 @@ def apply(
     """Returns `model` cut by a plan made before, for this or another checkpoint of its graph.
 
     Args:
-        model: a path, bytes, `ModelProto` or `ir.Model`; never changed.
+        model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         plan: a plan, or the path of its JSON.
         data: inputs to prove and evaluate it on; without any it is proven on made-up ones.
         progress: called with (what, done, total).

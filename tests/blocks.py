@@ -300,6 +300,16 @@ def _channels_last(net: Net, maps: list[Map]) -> Map:
     return net.node("Transpose", [result], perm=[0, 3, 1, 2]), made
 
 
+def _einsum(net: Net, maps: list[Map]) -> Map:
+    """Mixes the channels by a sum over a letter."""
+    x, channels = maps[-1]
+    made = net.one_of(1, 2, 4)
+    equation, shape = net.one_of(
+        ("nchw,mc->nmhw", (made, channels)), ("nchw,hcm->nmhw", (SIZE, channels, made))
+    )
+    return net.node("Einsum", [x, net.weight(*shape)], equation=equation), made
+
+
 def _from_the_left(net: Net, maps: list[Map]) -> Map:
     """Mixes the channels by a constant on the left of a product."""
     x, channels = maps[-1]
@@ -371,6 +381,6 @@ BLOCKS: tuple[Block, ...] = (
     conv, conv, conv, conv, _depthwise, _depthwise, _conv_transpose, _batch_norm, _batch_norm,
     _normalization, _activation, _activation, _activation, _scaled, _where, _pool, _resized,
     _residual, _residual, _concat, _concat, _split, _slice, _gather, _pad, _tiled, _shuffled,
-    _into_space, _squeeze_excite, _spatial_gate, _channels_last, _from_the_left, _attention,
+    _into_space, _squeeze_excite, _spatial_gate, _channels_last, _einsum, _from_the_left, _attention,
     _recurrent, _shared_kernel, _half_in_space,
 )  # fmt: skip

@@ -118,6 +118,8 @@ def _reading_axes(
         return [(1, 0)] if group == 1 or sizes[node.input[1]][0] != group else []
     if node.op_type in ("LSTM", "GRU", "RNN"):
         return [(1, 2), (2, 2)]
+    if node.op_type == "Einsum":
+        return _summed_axes(node, attributes["equation"].decode(), constant)
     if node.op_type not in ("Gemm", "MatMul"):
         return []
     left, right = (name in constant for name in node.input[:2])
@@ -129,3 +131,16 @@ def _reading_axes(
         return [(0, 0 if attributes.get("transA", 0) else 1)]
     rank = len(sizes[node.input[1 if right else 0]])
     return [(1, max(rank - 2, 0))] if right else [(0, rank - 1)]
+
+
+def _summed_axes(node: onnx.NodeProto, equation: str, constant: set[str]) -> list[tuple[int, int]]:
+    """Returns the axes of a constant operand that an Einsum sums over together with others."""
+    left, _, result = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    result = result or "".join(letter for letter in left if left.count(letter) == 1)
+    return [
+        (operand, axis)
+        for operand, term in enumerate(terms)
+        for axis, letter in enumerate(term)
+        if node.input[operand] in constant and letter not in result and left.count(letter) > 1
+    ]

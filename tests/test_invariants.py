@@ -188,6 +188,8 @@ def counted_by_hand(model: onnx.ModelProto, size: tuple[int, ...]) -> tuple[int,
             macs += int(np.prod(sizes[0]) * np.prod(sizes[1][1:]))
         elif node.op_type in ("Gemm", "MatMul"):
             macs += int(np.prod(shapes[node.output[0]])) * sizes[0][-1]
+        elif node.op_type == "Einsum":
+            macs += int(np.prod(shapes[node.output[0]])) * sizes[0][1]
         elif node.op_type in ("LSTM", "GRU", "RNN"):
             steps = sizes[0][0] * sizes[0][1]
             macs += int(steps * (np.prod(sizes[1]) + np.prod(sizes[2])))

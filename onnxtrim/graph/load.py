@@ -10,12 +10,13 @@ import onnx_ir as ir
 from onnxtrim.errors import LoadError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.edit import initializers
+from onnxtrim.graph.surgeon import SurgeonGraph, from_graphsurgeon
 from onnxtrim.graph.validate import validate
 
 __all__ = ["ModelSource", "load", "model_digest"]
 
-ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model
-"""A path, the bytes of a file, a protobuf, or an `ir.Model`."""
+ModelSource = str | os.PathLike[str] | bytes | onnx.ModelProto | ir.Model | SurgeonGraph
+"""A path, the bytes of a file, a protobuf, an `ir.Model`, or a graph of onnx-graphsurgeon."""
 
 
 def load(source: ModelSource) -> ir.Model:
@@ -31,6 +32,8 @@ def load(source: ModelSource) -> ir.Model:
         return source.clone()
     if isinstance(source, onnx.ModelProto):
         return _deserialize(source, "model", Path())
+    if isinstance(source, SurgeonGraph):
+        return _deserialize(from_graphsurgeon(source), "graph", Path())
     if isinstance(source, bytes):
         return _deserialize(edge.parse(source, "model bytes"), "model bytes", Path())
     path = Path(source)
@@ -43,6 +46,8 @@ def model_digest(source: ModelSource) -> str:
         return model_digest(ir.to_proto(source))
     if isinstance(source, onnx.ModelProto):
         return model_digest(source.SerializeToString(deterministic=True))
+    if isinstance(source, SurgeonGraph):
+        return model_digest(from_graphsurgeon(source))
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     with Path(source).open("rb") as file:

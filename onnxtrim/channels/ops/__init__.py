@@ -16,6 +16,7 @@ from onnxtrim.channels.ops.concat import Concat
 from onnxtrim.channels.ops.conv import Conv
 from onnxtrim.channels.ops.conv_transpose import ConvTranspose
 from onnxtrim.channels.ops.depth_to_space import DepthToSpace, SpaceToDepth
+from onnxtrim.channels.ops.einsum import Einsum
 from onnxtrim.channels.ops.elementwise_binary import ElementwiseBinary, PRelu
 from onnxtrim.channels.ops.elementwise_unary import Activation, Clip, PassThrough, Relu
 from onnxtrim.channels.ops.expand import ConstantOfShape, Expand
@@ -57,6 +58,7 @@ RULES: tuple[OpRule, ...] = (
     ConvTranspose(),
     CumSum(),
     DepthToSpace(),
+    Einsum(),
     ElementwiseBinary(),
     Expand(),
     Flatten(),

@@ -4,8 +4,8 @@
 
 A factor of one axis (K,) stands for a matrix of one row, or of one column, that y does not show.
 The rows of y are those of a, its columns those of b, and the leading axes meet as in an
-element-wise operator: heads that lie there go together. The inner axis is that of a weight if one factor is
-constant; if both are computed (the scores of an attention), it cannot be cut.
+element-wise operator: heads that lie there go together. The inner axis is that of a weight if one
+factor is constant; if both are computed (the scores of an attention), it cannot be cut.
 """
 
 import math
