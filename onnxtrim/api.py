@@ -43,6 +43,7 @@ from onnxtrim.report import (
     group_rows,
     side,
     uncounted_warnings,
+    with_unit_costs,
 )
 from onnxtrim.selection import (
     Alignment,
@@ -173,11 +174,12 @@ def inspect(
     if data is not None:
         found = _measured(subject, subject.channel_map, get_args(Statistic), reading, progress)
     whole = subject.channel_map.without(subject.channel_map.no_units)
+    rows = group_rows(subject.channel_map, whole, alignments_of("auto")[0], None, found)
     return Inspection(
         schema=SCHEMA,
         model=subject.facts,
         cost=side(subject.costs.now(), subject.bytes),
-        groups=group_rows(subject.channel_map, whole, alignments_of("auto")[0], None, found),
+        groups=with_unit_costs(rows, subject.channel_map, subject.costs),
         frozen=frozen_rows(subject.channel_map),
         barriers=barrier_rows(subject.channel_map),
         warnings=uncounted_warnings(subject.costs),

@@ -8,6 +8,7 @@ from onnxtrim.report.build import (
     group_rows,
     side,
     uncounted_warnings,
+    with_unit_costs,
 )
 from onnxtrim.report.markdown import to_markdown
 from onnxtrim.report.model import (
@@ -44,4 +45,5 @@ __all__ = [
     "to_json",
     "to_markdown",
     "uncounted_warnings",
+    "with_unit_costs",
 ]

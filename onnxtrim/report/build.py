@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import metadata
 
 import numpy as np
@@ -15,7 +16,15 @@ from onnxtrim.report.model import BarrierRow, FrozenRow, GroupRow, MetricValue, 
 from onnxtrim.selection import Cost, CostModel
 from onnxtrim.selection.align import Alignment, step_taken
 
-__all__ = ["barrier_rows", "environment", "frozen_rows", "group_rows", "side", "uncounted_warnings"]
+__all__ = [
+    "barrier_rows",
+    "environment",
+    "frozen_rows",
+    "group_rows",
+    "side",
+    "uncounted_warnings",
+    "with_unit_costs",
+]
 
 _PACKAGES = ("onnxtrim", "onnx", "onnx-ir", "numpy")
 
@@ -53,12 +62,25 @@ def group_rows(
     )
 
 
+def with_unit_costs(
+    rows: tuple[GroupRow, ...], channel_map: ChannelMap, costs: CostModel
+) -> tuple[GroupRow, ...]:
+    """Returns the rows with what the model saves when one unit of the group goes."""
+    now = costs.now()
+    found = []
+    for row, group in zip(rows, channel_map.groups, strict=True):
+        less = costs.after(channel_map.without(group.units[:1]))
+        macs, params = now.macs - less.macs, now.params - less.params
+        found.append(replace(row, unit_macs=macs, unit_params=params))
+    return tuple(found)
+
+
 def frozen_rows(channel_map: ChannelMap) -> tuple[FrozenRow, ...]:
     """Returns a row for every group that stays whole, with its reason."""
     return tuple(
-        FrozenRow(group.name, group.width, str(group.reason.code), group.reason.sentence)
+        FrozenRow(group.name, group.width, str(reason.code), reason.sentence, reason.node)
         for group in channel_map.frozen_groups
-        if group.reason is not None
+        if (reason := group.reason) is not None
     )
 
 

@@ -53,7 +53,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class GroupRow:
-    """One group: its width before and after, the step it was cut in, its scores and tensors."""
+    """One group: its width before and after, the step it was cut in, its scores and tensors.
+
+    `unit_macs` and `unit_params` are what the model saves with one unit of its less.
+    """
 
     name: str
     before: int
@@ -62,6 +65,8 @@ class GroupRow:
     score: Spread | None
     statistics: dict[str, float]
     tensors: tuple[str, ...]
+    unit_macs: int | None = None
+    unit_params: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,13 @@ class BarrierRow:
 
 @dataclass(frozen=True, slots=True)
 class FrozenRow:
-    """One group that stays, and why."""
+    """One group that stays, why, and at which node that is decided."""
 
     name: str
     width: int
     code: str
     reason: str
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)

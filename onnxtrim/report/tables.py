@@ -69,17 +69,27 @@ def _inspected(inspection: Inspection) -> Table:
             row.name,
             str(row.before),
             str(row.step or ""),
+            "" if row.unit_macs is None else figure(row.unit_macs),
+            "" if row.unit_params is None else figure(row.unit_params),
             *(f"{row.statistics[n]:.3g}" if n in row.statistics else "" for n in names),
             ", ".join(row.tensors[:3]) + (" ..." if len(row.tensors) > 3 else ""),
         )
         for row in inspection.groups
     )
-    return Table("Groups that can be cut", ("group", "width", "step", *names, "tensors"), rows)
+    head = ("group", "width", "step", "MACs / unit", "params / unit", *names, "tensors")
+    return Table("Groups that can be cut", head, rows)
 
 
 def _frozen(document: Report | Inspection) -> Table:
     """Returns every group that stays whole, and why."""
-    rows = tuple((row.name, str(row.width), f"{row.code}: {row.reason}") for row in document.frozen)
+    rows = tuple(
+        (
+            row.name,
+            str(row.width),
+            f"{row.code}: {row.reason}{f' (at {row.node})' * bool(row.node)}",
+        )
+        for row in document.frozen
+    )
     return Table("Frozen", ("group", "width", "reason"), rows)
 
 

@@ -28,11 +28,13 @@ AFTER = Side(
 )
 RATIO = Latency(0.575, 0.349, 0.956, 201)
 GROUPS = (
-    GroupRow("conv1", 20, 12, 16, Spread(0.25, 0.5, 0.75), {"zeros": 0.453}, ("a", "w1")),
+    GroupRow(
+        "conv1", 20, 12, 16, Spread(0.25, 0.5, 0.75), {"zeros": 0.453}, ("a", "w1"), 1_250, 76
+    ),
     GroupRow("conv[2]|x", 50, 32, 16, Spread(0.0, 0.3, 0.66), {}, ("a", "b", "c", "d")),
 )
 FROZEN = (
-    FrozenRow("fc2", 10, "graph output", "logits is an output of the graph"),
+    FrozenRow("fc2", 10, "graph output", "logits is an output of the graph", "last"),
     FrozenRow(
         "[bold]odd|name[/bold]",
         7,

@@ -73,10 +73,13 @@ def test_the_keys_of_a_report() -> None:
         assert document[side]["metric"].keys() == METRIC
     assert document["latency_ratio"].keys() == LATENCY
     for row in document["groups"]:
-        assert row.keys() == {"name", "before", "after", "step", "score", "statistics", "tensors"}
+        assert row.keys() == {
+            "name", "before", "after", "step", "score", "statistics", "tensors", "unit_macs",
+            "unit_params",
+        }  # fmt: skip
         assert row["score"].keys() == {"min", "median", "max"}
     for row in document["frozen"]:
-        assert row.keys() == {"name", "width", "code", "reason"}
+        assert row.keys() == {"name", "width", "code", "reason", "node"}
     for row in document["steps"]:
         assert row.keys() == {"params", "macs", "metric", "metric_tuned"}
     assert document["verification"].keys() == {"max_abs_error", "max_rel_error", "samples"}
@@ -104,12 +107,15 @@ def test_the_values_of_a_report() -> None:
         "score": {"min": 0.25, "median": 0.5, "max": 0.75},
         "statistics": {"zeros": 0.453},
         "tensors": ["a", "w1"],
+        "unit_macs": 1_250,
+        "unit_params": 76,
     }
     assert document["frozen"][0] == {
         "name": "fc2",
         "width": 10,
         "code": "graph output",
         "reason": "logits is an output of the graph",
+        "node": "last",
     }
     assert document["settings"] == {"macs": 0.5, "mean": [0.0], "samples": None}
     assert document["data"] == {"samples": 300, "fingerprint": "def"}

@@ -1,10 +1,13 @@
 """Rows of a report, made from maps, scores and measurements worked out by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime
 import pytest
 from oracle import Arrays, proto_of
 
+import onnxtrim
 from onnxtrim.calibration import Latency, Measurements
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.graph import load, normalize
@@ -25,6 +28,8 @@ WEIGHTS: Arrays = {
     "w2": np.ones((96, 4), np.float32),
     "w3": np.ones((4, 2), np.float32),
 }
+
+LENET = Path(__file__).parents[2] / "models" / "lenet-digits.onnx"
 
 
 def channel_map() -> ChannelMap:
@@ -121,3 +126,15 @@ def test_the_environment_says_everything_that_figures_depend_on() -> None:
     assert all(found.values())
     assert int(found["cores"]) >= 1
     assert "not installed" not in found.values()
+
+
+def test_what_a_unit_costs_is_what_the_model_saves_without_it() -> None:
+    rows = {row.name: row for row in onnxtrim.inspect(LENET).groups}
+    # conv1: 24 x 24 outputs of 5 x 5, read by 50 kernels of 5 x 5 at 8 x 8 places.
+    assert rows["conv1"].unit_macs == 24 * 24 * 25 + 8 * 8 * 50 * 25
+    assert rows["conv1"].unit_params == 25 + 1 + 50 * 25
+    # conv2: read by 500 rows through 4 x 4 pooled positions.
+    assert rows["conv2"].unit_macs == 8 * 8 * 20 * 25 + 500 * 16
+    assert rows["conv2"].unit_params == 20 * 25 + 1 + 500 * 16
+    assert rows["fc1"].unit_macs == 800 + 10
+    assert rows["fc1"].unit_params == 800 + 1 + 10

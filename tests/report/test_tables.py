@@ -141,10 +141,18 @@ def test_tables_without_rows_are_left_out() -> None:
 
 def test_what_inspect_found() -> None:
     table = named(inspection(), "Groups that can be cut")
-    assert table.head == ("group", "width", "step", "zeros", "tensors")
+    assert table.head == (
+        "group",
+        "width",
+        "step",
+        "MACs / unit",
+        "params / unit",
+        "zeros",
+        "tensors",
+    )
     assert table.rows == (
-        ("conv1", "20", "16", "0.453", "a, w1"),
-        ("conv[2]|x", "50", "16", "", "a, b, c ..."),
+        ("conv1", "20", "16", "1.25 k", "76", "0.453", "a, w1"),
+        ("conv[2]|x", "50", "16", "", "", "", "a, b, c ..."),
     )
 
 
