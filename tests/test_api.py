@@ -430,17 +430,17 @@ class TestSources:
 class TestUncounted:
     """Nodes whose MACs nobody can tell are named."""
 
-    TEXT = """<ir_version: 8, opset_import: ["": 17]>
-    g (float[N, 3, 6, 6] x) => (float[N, 2, 12, 12] y) {
+    TEXT = """<ir_version: 8, opset_import: ["": 17, "com.microsoft": 1]>
+    g (float[N, 3, 6, 6] x) => (float[N, 2, 6, 6] y) {
       [one] a = Conv(x, w1)
       [act] r = Relu(a)
       [two] b = Conv(r, w2)
-      [up] y = ConvTranspose <strides=[2, 2]> (b, w3)
+      [fused] y = com.microsoft.FusedConv <activation = "Relu"> (b, w3)
     }"""
 
     def model(self) -> onnx.ModelProto:
         rng = np.random.default_rng(0)
-        sizes = {"w1": (8, 3, 1, 1), "w2": (4, 8, 1, 1), "w3": (4, 2, 2, 2)}
+        sizes = {"w1": (8, 3, 1, 1), "w2": (4, 8, 1, 1), "w3": (2, 4, 1, 1)}
         return proto_of(
             self.TEXT, {k: rng.standard_normal(s).astype(np.float32) for k, s in sizes.items()}
         )
@@ -449,13 +449,13 @@ class TestUncounted:
         found = onnxtrim.inspect(self.model())
         assert found.cost.macs == 36 * 8 * 3 + 36 * 4 * 8
         (warning,) = found.warnings
-        assert warning.startswith("the MACs of up are not counted: no rule describes the operator")
+        assert warning.startswith("the MACs of fused are not counted: no rule describes the operator")
 
     def test_a_report_warns(self) -> None:
         result = prune(self.model(), params=0.7, criterion="l1", align="none")
         assert [row.name for row in result.report.groups] == ["one"]
         (warning,) = result.report.warnings
-        assert warning.startswith("the MACs of up are not counted: no rule describes the operator")
+        assert warning.startswith("the MACs of fused are not counted: no rule describes the operator")
 
     def test_where_all_is_counted_nothing_is_said(self) -> None:
         assert onnxtrim.inspect(LENET).warnings == ()
@@ -726,25 +726,26 @@ class TestNothingToCut:
 
 
 def test_an_operator_that_nobody_knows_is_a_barrier_and_no_end() -> None:
-    """The graph before it is still cut; the runtime cannot run it, so nothing can be proven."""
+    """The graph before it is still cut, and the cut is proven."""
     text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 3] x) => (float[N, 2] y) {
       [one] a = Gemm(x, w1)
       [act] r = Relu(a)
       [two] b = Gemm(r, w2)
-      [sort] s, i = TopK(b, k)
+      [scatter] s = ScatterND(b, place, figure)
       [last] y = Gemm(s, w3)
     }"""
     rng = np.random.default_rng(0)
     weights: Arrays = {
         "w1": rng.standard_normal((3, 8)).astype(np.float32),
         "w2": rng.standard_normal((8, 6)).astype(np.float32),
-        "w3": rng.standard_normal((4, 2)).astype(np.float32),
-        "k": np.array([4]),
+        "w3": rng.standard_normal((6, 2)).astype(np.float32),
+        "place": np.array([[0, 1]]),
+        "figure": np.array([0.5], np.float32),
     }
     result = prune(proto_of(text, weights), ratio=0.5, criterion="l1")
     assert [(r.name, r.after) for r in result.report.groups] == [("one", 4)]
     frozen = {row.name: row for row in result.report.frozen}
-    assert "TopK" in frozen["two"].reason
+    assert "ScatterND" in frozen["two"].reason
     assert frozen["two"].code == "unknown operator"
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 __all__ = [
+    "free_name",
     "in_memory",
     "initializers",
     "new_initializer",
@@ -20,22 +21,28 @@ __all__ = [
 ]
 
 
-def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """Returns a new initializer of `graph` that holds `array`, under `name` or one made unique.
-
-    The name is taken as free only if no input, initializer or node output bears it.
-    """
-    taken = {v.name for v in graph.inputs} | set(graph.initializers)
-    taken |= {v.name for node in graph for v in node.outputs}
+def free_name(graph: ir.Graph, name: str) -> str:
+    """Returns `name`, or one like it that no tensor of `graph` or of a graph inside it bears."""
+    taken: set[str | None] = set()
+    for inside in (graph, *graph.subgraphs()):
+        taken.update(v.name for v in inside.inputs)
+        taken.update(inside.initializers)
+        taken.update(v.name for node in inside for v in node.outputs)
     unique, number = name, 1
     while unique in taken:
         number += 1
         unique = f"{name}_{number}"
+    return unique
+
+
+def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
+    """Returns a new initializer of `graph` that holds `array`, under `name` or one made unique."""
+    unique = free_name(graph, name)
     value = ir.Value(
         name=unique,
         shape=ir.Shape(array.shape),
         type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        const_value=ir.Tensor(np.ascontiguousarray(array), name=unique),
+        const_value=ir.Tensor(np.asarray(array, order="C"), name=unique),
     )
     graph.register_initializer(value)
     return value
@@ -74,7 +81,7 @@ def replace_constant(node: ir.Node, index: int, array: npt.NDArray[Any]) -> None
     if old.dtype is not None:
         array = array.astype(old.dtype.numpy())
     if len(old.uses()) == 1 and old.is_initializer():
-        old.const_value = ir.Tensor(np.ascontiguousarray(array), name=old.name)
+        old.const_value = ir.Tensor(np.asarray(array, order="C"), name=old.name)
         old.shape = ir.Shape(array.shape)
         return
     node.replace_input_with(index, new_initializer(graph, f"{old.name}_cut", array))
@@ -94,7 +101,7 @@ def override_elements(node: ir.Node, index: int, elements: Mapping[int, int], le
     known = new_initializer(graph, f"{old.name}_known", places)
     sizes = new_initializer(graph, f"{old.name}_cut", figures)
     chosen = ir.Node("", "Where", [known, sizes, old])
-    chosen.outputs[0].name = f"{sizes.name}.chosen"
+    chosen.outputs[0].name = free_name(graph, f"{sizes.name}.chosen")
     chosen.outputs[0].type = old.type
     chosen.outputs[0].shape = ir.Shape([length])
     graph.insert_before(node, chosen)
@@ -113,13 +120,16 @@ def set_constant(node: ir.Node, index: int, name: str, array: npt.NDArray[Any]) 
 def substitute(
     node: ir.Node, op_type: str, inputs: Sequence[ir.Value], attributes: Sequence[ir.Attr] = ()
 ) -> None:
-    """Puts a standard operator in the place of `node`; its result keeps name, type and sizes."""
+    """Puts a standard operator in the place of `node`; names, notes and sizes stay."""
     graph, old = node.graph, node.outputs[0]
     if not isinstance(graph, ir.Graph):
         raise ValueError(f"{node.name} is in no graph")
     result = ir.Value(name=old.name, type=old.type, shape=old.shape, doc_string=old.doc_string)
-    new = ir.Node("", op_type, inputs, attributes, outputs=[result], name=node.name)
     result.metadata_props.update(old.metadata_props)
+    result.meta.update(old.meta)
+    new = ir.Node("", op_type, inputs, attributes, outputs=[result], name=node.name)
+    new.doc_string = node.doc_string
+    new.metadata_props.update(node.metadata_props)
     graph.insert_before(node, new)
     old.replace_all_uses_with(result, replace_graph_outputs=True)
     graph.remove(node, safe=True)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.graph.constants import float_attr, ints_attr
-from onnxtrim.graph.edit import new_initializer, substitute
+from onnxtrim.graph.edit import free_name, new_initializer, substitute
 
 __all__ = ["replace_withdrawn"]
 
@@ -49,9 +49,10 @@ def _replace_affine_map(
     """Writes factor x + term."""
     name = str(node.outputs[0].name)
     scale = new_initializer(graph, f"{name}.scale", np.array(factor, dtype=np.float32))
-    product = ir.Node("", "Mul", [x, scale], outputs=[ir.Value(name=f"{name}.scaled")])
+    scaled = ir.Value(name=free_name(graph, f"{name}.scaled"))
+    product = ir.Node("", "Mul", [x, scale], outputs=[scaled])
     graph.insert_before(node, product)
-    substitute(node, "Add", [product.outputs[0], new_initializer(graph, f"{name}.bias", term)])
+    substitute(node, "Add", [scaled, new_initializer(graph, f"{name}.bias", term)])
 
 
 def _replace_crop(graph: ir.Graph, node: ir.Node, x: ir.Value) -> None:

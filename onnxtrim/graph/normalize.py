@@ -4,7 +4,8 @@ In this order, each numerically neutral and idempotent:
 
 1. weights listed as graph inputs (IR 3) are weights only;
 2. local functions are inlined, `Constant` nodes are initializers, `Identity` nodes are gone;
-3. operators that ONNX withdrew are said in standard ones (`legacy.py`);
+3. operators that ONNX withdrew are said in standard ones (`legacy.py`), and the axes of a
+   `MeanVarianceNormalization` are written out;
 4. integer arithmetic on constants is folded (by ONNX Runtime itself: `fold.py`), and so are sizes
    that do not depend on the inputs;
 5. a computed Reshape target is a constant where what is unknown can be said by 0 and -1;
@@ -31,6 +32,7 @@ from onnxtrim.graph.shuffles import gather_shuffles
 __all__ = ["normalize"]
 
 _OLDEST_IR_WITH_FREE_WEIGHTS = 4
+_OLDEST_OPSET_THAT_NEEDS_AXES = 13
 _INTEGERS = (ir.DataType.INT32, ir.DataType.INT64)
 _PADDED = ("Conv", "MaxPool", "AveragePool", "LpPool")
 
@@ -48,6 +50,7 @@ def normalize(model: ir.Model) -> ir.Model:
     _lift_constants(model.graph)
     _drop_identities(model.graph)
     replace_withdrawn(model.graph)
+    _make_axes_explicit(model.graph)
     model = fold_constants(infer_shapes(model))
     while _make_sizes_constant(model.graph) or _make_targets_constant(model.graph):
         model = fold_constants(infer_shapes(model))
@@ -124,6 +127,17 @@ def _drop_identities(graph: ir.Graph) -> None:
                 continue
             node.outputs[0].replace_all_uses_with(node.inputs[0])
             graph.remove(node, safe=True)
+
+
+def _make_axes_explicit(graph: ir.Graph) -> None:
+    """Writes out the default axes of `MeanVarianceNormalization`.
+
+    Without them the shape inference of `onnx` takes the operator for invalid since opset 13.
+    """
+    if graph.opset_imports.get("", 1) >= _OLDEST_OPSET_THAT_NEEDS_AXES:
+        for node in graph:
+            if node.domain == "" and node.op_type == "MeanVarianceNormalization":
+                node.attributes.setdefault("axes", ir.AttrInt64s("axes", [0, 2, 3]))
 
 
 def _make_pads_explicit(node: ir.Node) -> None:

@@ -99,16 +99,21 @@ def _narrow(value: ir.Value, kept: Kept) -> None:
 
 def _sliced(tensor: ir.TensorProtocol, axes: dict[int, Ids], name: str) -> ir.TensorProtocol:
     """Returns the kept positions of a tensor; one on disk is read only when it is written."""
+    doc, metadata = tensor.doc_string, dict(tensor.metadata_props)
 
     def take() -> ir.TensorProtocol:
         array = tensor.numpy()
         for axis, indices in axes.items():
             array = np.take(array, indices, axis=axis)
-        return ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name)
+        thin = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name, doc_string=doc)
+        thin.metadata_props.update(metadata)
+        return thin
 
     if not isinstance(tensor, ir.ExternalTensor | ir.LazyTensor):
         return take()
     sizes = [int(size) for size in tensor.shape.numpy()]
     for axis, indices in axes.items():
         sizes[axis] = len(indices)
-    return ir.LazyTensor(take, dtype=tensor.dtype, shape=ir.Shape(sizes), name=name)
+    thin = ir.LazyTensor(take, dtype=tensor.dtype, shape=ir.Shape(sizes), name=name, doc_string=doc)
+    thin.metadata_props.update(metadata)
+    return thin

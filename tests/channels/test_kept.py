@@ -23,6 +23,11 @@ def positions(found: Ids | None) -> list[int] | None:
     return None if found is None else [int(i) for i in found]
 
 
+def masked(found: Kept, tensor: str, axis: int) -> list[bool] | None:
+    mask = found.mask(tensor, axis)
+    return None if mask is None else mask.tolist()
+
+
 def test_positions_stay_whose_unit_stays() -> None:
     assert positions(kept(1, 4).indices("w", 0)) == [0, 2]
     assert positions(kept(1, 4).indices("w", 1)) == [0, 2]
@@ -35,6 +40,31 @@ def test_nothing_to_say_of_an_axis_that_stays_whole() -> None:
     assert kept().indices("w", 1) is None
     assert kept(0).indices("w", 2) is None
     assert kept(0).indices("unknown", 0) is None
+
+
+def test_a_mask_says_of_every_position_whether_it_stays() -> None:
+    assert masked(kept(1, 4), "w", 0) == [True, False, True]
+    assert masked(kept(1, 4), "w", 1) == [True, False, True, False]
+    assert masked(kept(0, 1, 2), "h", 1) == [False] * 6
+    assert masked(kept(0, 2), "h", 1) == [False, False, True, True, False, False]
+
+
+def test_a_mask_of_an_axis_that_stays_whole_is_true() -> None:
+    assert masked(kept(4), "w", 0) == [True] * 3
+    assert masked(kept(), "v", 0) == [True]
+
+
+def test_an_axis_without_units_has_no_mask() -> None:
+    assert kept(0).mask("w", 2) is None
+    assert kept(0).mask("h", 0) is None
+    assert kept(0).mask("unknown", 0) is None
+
+
+def test_a_mask_is_as_wide_as_the_axis_was_and_of_truth_values() -> None:
+    found = kept(1).mask("h", 1)
+    assert found is not None
+    assert found.shape == (6,)
+    assert found.dtype == np.bool_
 
 
 def test_only_axes_that_lose_positions_are_cut() -> None:

@@ -89,11 +89,22 @@ class TestBind:
         rel.bind(h, 0, Fixed(BECAUSE))
         assert why(rel.axis(h, 0)) == BECAUSE
 
-    @pytest.mark.parametrize("size", [2, "C"])
-    def test_another_size_is_a_fault_of_the_rule(self, size: int | str) -> None:
+    @pytest.mark.parametrize("axis", [1, -1])
+    def test_another_size_is_a_fault_of_the_rule(self, axis: int) -> None:
         rel = Relations()
-        with pytest.raises(ValueError, match="3 ids for axis 1 of h, sizes"):
-            rel.bind(made("h", 1, size), 1, rel.axis(initializer("w", 3), 0))
+        with pytest.raises(ValueError, match="^3 ids for axis 1 of h, size 2$"):
+            rel.bind(made("h", 1, 2), axis, rel.axis(initializer("w", 3), 0))
+
+    def test_an_open_size_may_be_any(self) -> None:
+        rel, h = Relations(), made("h", 1, "C")
+        rel.bind(h, 1, rel.axis(initializer("w", 3), 0))
+        assert ids(rel.axis(h, 1)) == [0, 1, 2]
+
+    def test_what_is_bound_last_holds(self) -> None:
+        rel, h = Relations(), made("h", 2)
+        rel.bind(h, 0, Fixed(BECAUSE))
+        rel.bind(h, 0, rel.fresh(2))
+        assert ids(rel.axis(h, 0)) == [0, 1]
 
     def test_a_tensor_without_rank_freezes_what_it_would_carry(self) -> None:
         rel = Relations()
@@ -170,6 +181,53 @@ class TestEquations:
         assert why(rel.block(Fixed(BECAUSE), 2)) == BECAUSE
 
 
+class TestFresh:
+    """Ids that nobody has."""
+
+    def test_they_follow_those_given_out(self) -> None:
+        rel = Relations()
+        rel.axis(initializer("w", 2), 0)
+        assert ids(rel.fresh(3)) == [2, 3, 4]
+        assert ids(rel.fresh(0)) == []
+        assert ids(rel.fresh(1)) == [5]
+        assert rel.count == 6
+
+    def test_nothing_is_stated_of_them(self) -> None:
+        rel = Relations()
+        rel.fresh(3)
+        assert (equations(rel), rel.refusals(), rel.axes) == ([], [], {})
+
+
+class TestFork:
+    """Which of several axes carries the units is taken from outside."""
+
+    def test_forks_are_numbered_by_the_first_output_of_their_node(self) -> None:
+        rel = Relations()
+        for label in ("a", "b"):
+            rel.begin(ir.Node("", "Reshape", [], outputs=[tensor(label, 1), tensor("more", 1)]))
+            for _ in range(2):
+                rel.fork(2, rel.fresh(1))
+        assert [fork.key for fork in rel.forks] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+        assert [ids(fork.ids) for fork in rel.forks] == [[0], [1], [2], [3]]
+        assert [fork.options for fork in rel.forks] == [2, 2, 2, 2]
+
+    def test_before_any_node_the_name_is_empty(self) -> None:
+        rel = Relations()
+        assert rel.fork(2, rel.fresh(1)) == 0
+        assert rel.forks[0].key == ("", 0)
+
+    @pytest.mark.parametrize(("choice", "taken"), [(0, 0), (1, 1), (2, 2), (3, 2)])
+    def test_the_choice_for_all_is_cut_off_at_the_last_option(
+        self, choice: int, taken: int
+    ) -> None:
+        rel = Relations(choice=choice)
+        assert rel.fork(3, rel.fresh(1)) == taken
+
+    def test_a_choice_of_its_own_comes_first(self) -> None:
+        rel = Relations({("", 1): 0, ("", 2): 7}, choice=1)
+        assert [rel.fork(2, rel.fresh(1)) for _ in range(4)] == [1, 0, 1, 1]
+
+
 class TestRefusals:
     """`freeze`, `seal` and `concrete`."""
 
@@ -194,6 +252,12 @@ class TestRefusals:
             rel.seal(h, BECAUSE)
         [(frozen, reason)] = rel.refusals()
         assert (ids(frozen), reason) == ([0, 1, 2], BECAUSE)
+
+    def test_a_fixed_axis_under_a_seal_has_nothing_to_freeze(self) -> None:
+        rel, h = Relations(), made("h", 2)
+        rel.bind(h, 0, Fixed(BECAUSE))
+        rel.seal(h, BECAUSE)
+        assert rel.refusals() == []
 
     def test_a_sealed_tensor_gets_no_ids(self) -> None:
         rel, w = Relations(), initializer("w", 2)

@@ -141,21 +141,22 @@ def test_what_follows_an_operator_that_nobody_knows_is_named_and_left_out() -> N
 
 
 def test_an_operator_with_a_weight_but_no_rule_is_named() -> None:
-    text = """<ir_version: 8, opset_import: ["": 17]>
-    g (float[N, 3, 4, 4] x) => (float[N, 2, 8, 8] y) {
+    text = """<ir_version: 9, opset_import: ["": 19]>
+    g (float[1, 3, 4, 4] x) => (float[1, 2, 3, 3] y) {
       [counted] a = Conv(x, w)
       [normal] b = InstanceNormalization(a, gain, bias)
-      [up] y = ConvTranspose <strides=[2, 2]> (b, v)
+      [bent] y = DeformConv(b, v, places)
     }"""
     weights: Arrays = {
         "w": np.ones((5, 3, 1, 1), np.float32),
         "gain": np.ones(5, np.float32),  # one axis: nothing is multiplied and summed
         "bias": np.ones(5, np.float32),
-        "v": np.ones((5, 2, 2, 2), np.float32),
+        "v": np.ones((2, 5, 2, 2), np.float32),
+        "places": np.zeros((1, 8, 3, 3), np.float32),
     }
     found = costs_of(normalize(load(proto_of(text, weights))), 1, 3, 4, 4)
-    assert found.uncounted == ("up",)
-    assert found.now() == Cost(16 * 5 * 3, 15 + 10 + 40, 4 * 65)
+    assert found.uncounted == ("bent",)
+    assert found.now() == Cost(16 * 5 * 3, 15 + 10 + 40 + 72, 4 * 137)
 
 
 def test_a_graph_inside_the_graph_is_named_and_its_weights_are_parameters() -> None:

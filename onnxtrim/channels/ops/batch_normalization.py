@@ -28,9 +28,12 @@ class BatchNormalization(OpRule):
                 rel.same(rel.axis(vector, 0), channels)
         bind_like(rel, y, x)
         for statistics in node.outputs[1:]:
-            rel.bind(statistics, 0, channels)
+            if statistics.name:
+                rel.bind(statistics, 0, channels)
         if not int_attr(node, "spatial", 1):
-            rel.freeze(channels, Code.MIXED, f"every position of {name(x)} has its own statistics")
+            sentence = f"every position of {name(x)} has its own statistics"
+            for axis in range(1, len(sizes_of(x))):
+                rel.freeze(rel.axis(x, axis), Code.MIXED, sentence)
         if int_attr(node, "training_mode", 0) or len(node.outputs) > 1:
             for axis in range(len(sizes_of(x))):
                 if axis != 1:

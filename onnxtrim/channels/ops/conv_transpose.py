@@ -40,6 +40,9 @@ class ConvTranspose(OpRule):
         else:
             rel.same_across_blocks(used, groups)
             made = tiled(made, groups)
+            if not self.weights(node):
+                sentence = f"{name(weight)}, which reads the channels, is computed"
+                rel.freeze(used, Code.MIXED, sentence)
         bias = optional(node, 2)
         if bias is not None:
             rel.same(rel.axis(bias, 0), made)

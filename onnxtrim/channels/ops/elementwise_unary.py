@@ -6,7 +6,8 @@ f(0) need not be 0: a removed channel is one that nobody reads, not one that is 
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import bind_like, optional
+from onnxtrim.channels.ops.operands import bind_like, freeze_all, name, optional
+from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import constant, float_attr
 from onnxtrim.graph.shapes import dims
@@ -69,12 +70,24 @@ class PassThrough(OpRule):
     ops = tuple(OpId(op) for op in _PASS_THROUGH)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
-        """Hands every axis on; a further operand of `CastLike` only lends its type."""
+        """Hands every axis on; a further operand of `CastLike` only lends its type.
+
+        A `Dropout` in training draws its noise for the whole tensor, so that no part can go.
+        """
+        if node.op_type == "Dropout" and _may_train(optional(node, 2)):
+            sentence = f"{node.op_type} draws noise for all of {name(node.inputs[0])}"
+            freeze_all(rel, node.inputs[0], Code.MIXED, sentence)
         for output in node.outputs:
             bind_like(rel, output, node.inputs[0])
         for lender in node.inputs[1:]:
             for axis in range(len(dims(lender) or ()) if lender is not None else 0):
                 rel.axis(lender, axis)
+
+
+def _may_train(mode: ir.Value | None) -> bool:
+    """Returns whether the training mode of a `Dropout` is on, or not known to be off."""
+    known = constant(mode)
+    return mode is not None and (known is None or bool(known.any()))
 
 
 class Activation(PassThrough):

@@ -48,10 +48,8 @@ class Gather(OpRule):
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
         """Writes where the positions that stay are found now."""
         stays = kept.mask(name(node.inputs[0]), _axis(node))
-        if stays is None or stays.all():
-            return
-        places = _places(node, len(stays))
-        if places is not None:
+        places = None if stays is None else _places(node, len(stays))
+        if stays is not None and places is not None and not stays.all():
             now = (np.cumsum(stays) - 1)[places]
             replace_constant(node, 1, now[stays[places]] if places.ndim == 1 else now)
 

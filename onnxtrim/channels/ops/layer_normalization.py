@@ -36,9 +36,8 @@ class LayerNormalization(OpRule):
         first = int_attr(node, "axis", -1) % len(sizes)
         hand_on(rel, node, {axis: _sentence(node, axis) for axis in range(first, len(sizes))})
         axes = [rel.axis(x, axis) for axis in range(len(sizes))]
-        for operand in node.inputs[1:]:
-            if operand is not None:
-                relate_broadcast(rel, operand, axes, sizes)
+        for operand in [value for value in node.inputs[1:] if value is not None]:
+            relate_broadcast(rel, operand, axes, sizes)
 
 
 class MeanVarianceNormalization(OpRule):

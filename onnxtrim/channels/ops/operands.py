@@ -153,7 +153,7 @@ def bearer(
     fixed = [ids for ids in spanning if isinstance(ids, Fixed)]
     if fixed or not spanning:
         return fixed[0] if fixed else rel.axis(None, 0)
-    return spanning[0]
+    return max((ids for ids in spanning if not isinstance(ids, Fixed)), key=len)
 
 
 def relate_broadcast(
@@ -171,14 +171,17 @@ def relate_broadcast(
     own = sizes_of(operand) if own is None else own
     for axis, size in enumerate(own):
         target = axis + len(sizes) - len(own)
-        if size == 1 and sizes[target] != 1:
-            rel.freeze(
-                rel.axis(operand, axis),
-                Code.BROADCAST,
-                f"axis {axis} of {name(operand)} is stretched over several positions",
-            )
+        ids = rel.axis(operand, axis)
+        if _width(ids, size) == 1 and _width(axes[target], sizes[target]) != 1:
+            sentence = f"axis {axis} of {name(operand)} is stretched over several positions"
+            rel.freeze(ids, Code.BROADCAST, sentence)
         else:
-            rel.same(rel.axis(operand, axis), axes[target])
+            rel.same(ids, axes[target])
+
+
+def _width(channels: Channels, size: int | None) -> int | None:
+    """Returns how long an axis is; ids know it where shape inference does not."""
+    return size if isinstance(channels, Fixed) else len(channels)
 
 
 def contract(rel: Relations, node: ir.Node, left: Axes, right: Axes) -> None:

@@ -1,6 +1,9 @@
 """Quantisation: per tensor, or with one scale and zero point for each position of an axis.
 
-x (..., C, ...), scale () or (C,), zero point likewise  ->  y (..., C, ...)
+    x (..., C, ...), scale () or (C,), zero point likewise  ->  y (..., C, ...)
+
+With `block_size` B there is one for each B neighbours on the axis: scale (..., C / B, ...). That
+axis is frozen; the others are those of x.
 """
 
 import onnx_ir as ir
@@ -30,6 +33,9 @@ class Quantize(OpRule):
         if int_attr(node, "block_size", 0):
             sentence = f"axis {axis} of {name(x)} is quantised in blocks"
             rel.freeze(rel.axis(x, axis), Code.MIXED, sentence)
+            for operand in node.inputs[1:3]:
+                for other in set(range(len(sizes))) - {axis} if operand is not None else ():
+                    rel.same(rel.axis(operand, other), rel.axis(x, other))
             return
         for operand in node.inputs[1:3]:
             if operand is not None and sizes_of(operand) == (sizes[axis],):

@@ -48,6 +48,10 @@ class Recurrent(OpRule):
         for index in (5, 6):
             if (state := optional(node, index)) is not None:
                 rel.same(rel.axis(state, 2), units)
+        for value in (w, r):
+            if value is not None and not is_constant(value):
+                sentence = f"{name(value)}, which reads the channels, is computed"
+                rel.freeze(rel.axis(value, 2), Code.MIXED, sentence)
         for output in node.outputs:
             if output.name:
                 rel.bind(output, -1, units)
@@ -64,8 +68,6 @@ class Recurrent(OpRule):
         return steps * samples * sum(math.prod(shapes[name(v)]) for v in node.inputs[1:3])
 
     def weights(self, node: ir.Node) -> tuple[Weight, ...]:
-        """Returns W and R; the units are made by both, named by W."""
-        w, r = node.inputs[1], node.inputs[2]
-        if w is None or r is None or not (is_constant(w) and is_constant(r)):
-            return ()
-        return Weight(w, writes=1, reads=2), Weight(r, writes=1, reads=2)
+        """Returns W and R, as far as they are constant; both make the units."""
+        found = (value for value in node.inputs[1:3] if value is not None and is_constant(value))
+        return tuple(Weight(value, writes=1, reads=2) for value in found)

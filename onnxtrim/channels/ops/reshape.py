@@ -7,13 +7,10 @@ import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule
-from onnxtrim.channels.ops.operands import freeze_all
 from onnxtrim.channels.ops.runs import Sizes, aligned_runs, relate_runs, symbolic
 from onnxtrim.channels.ops.targets import rewrite_target
-from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import constant_ints, int_attr
-from onnxtrim.graph.shapes import dims
 
 __all__ = ["Reshape"]
 
@@ -26,9 +23,6 @@ class Reshape(OpRule):
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Binds each result axis to the source axes that it is made of."""
         x, y = node.inputs[0], node.outputs[0]
-        if dims(y) is None:
-            freeze_all(rel, x, Code.DYNAMIC_SIZE, "the target of the reshape is computed")
-            return
         source = symbolic(x)
         relate_runs(rel, x, y, aligned_runs(source, _result(node, source)))
 

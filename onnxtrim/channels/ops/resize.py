@@ -45,8 +45,8 @@ class Resize(OpRule):
         return optional(node, 3) is not None and sizes_of(node.outputs[0])[axis] == size is not None
 
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
-        """Writes the new widths into the sizes, if there are sizes."""
-        if optional(node, 3) is not None:
+        """Writes the new widths into the sizes, if there are sizes that widths can be among."""
+        if optional(node, 3) is not None and not _bends(node):
             rewrite_target(node, 3, kept, _axes(node))
 
 

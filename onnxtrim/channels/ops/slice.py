@@ -73,7 +73,7 @@ class Slice(OpRule):
             self.write(node, starts, ends)
 
     def parts(self, node: ir.Node) -> list[_Part] | None:
-        """Returns what is taken of each axis that is named; None where it is not known which are."""
+        """Returns what is taken of each axis that is named; None where these are not known."""
         starts, ends = constant_ints(node.inputs[1]), constant_ints(node.inputs[2])
         axes, steps = optional(node, 3), optional(node, 4)
         count = sizes_of(node.inputs[1])[0] if axes is None else sizes_of(axes)[0]

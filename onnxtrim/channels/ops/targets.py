@@ -18,26 +18,21 @@ __all__ = ["SIZE_OPERANDS", "rewrite_target"]
 SIZE_OPERANDS = frozenset({("ConstantOfShape", 0), ("Expand", 1), ("Reshape", 1), ("Resize", 3)})
 """The operands that rules hand to `rewrite_target`."""
 
-_STEPS_TO_A_SHAPE = 16
-
 
 def rewrite_target(node: ir.Node, index: int, kept: Kept, axes: tuple[int, ...] = ()) -> None:
-    """Writes the widths that are left into operand `index` of `node`; 0, 1 and -1 stay.
+    """Writes the widths that are left into operand `index` of `node`; 1 and -1 stay.
 
-    `axes` are the axes of the result that the elements stand for; all of them where it is empty.
+    So does 0, unless the axis that it copies loses other positions than that of the result. `axes` are the axes of the result that the elements stand for; all of them where it is empty.
     """
     operand, y = node.inputs[index], node.outputs[0]
     cut = kept.cut_axes(name(y))
     axes = axes or tuple(range(len(sizes_of(y))))
     wanted = constant_ints(operand)
     if wanted is not None:
-        sizes = [
-            len(cut[axis]) if axis in cut and size > 1 else size
-            for axis, size in zip(axes, wanted, strict=True)
-        ]
+        sizes = [_left(node, axis, size, kept) for axis, size in zip(axes, wanted, strict=True)]
         if tuple(sizes) != wanted:
             replace_constant(node, index, np.array(sizes, dtype=np.int64))
-    elif operand is not None and (cut or _sized_by_a_cut(operand, kept, _STEPS_TO_A_SHAPE)):
+    elif operand is not None and (cut or _sized_by_a_cut(operand, kept)):
         known = {
             place: kept.size(name(y), axis, size)
             for place, axis in enumerate(axes)
@@ -46,11 +41,26 @@ def rewrite_target(node: ir.Node, index: int, kept: Kept, axes: tuple[int, ...] 
         override_elements(node, index, known, len(axes))
 
 
-def _sized_by_a_cut(value: ir.Value, kept: Kept, steps: int) -> bool:
+def _left(node: ir.Node, axis: int, wanted: int, kept: Kept) -> int:
+    """Returns what a constant target says of an axis of the result after the cut."""
+    x, y = node.inputs[0], node.outputs[0]
+    if wanted in (-1, 1):
+        return wanted
+    size = sizes_of(y)[axis] or wanted
+    left = kept.size(name(y), axis, size)
+    return left if wanted > 1 or left != kept.size(name(x), axis, size) else wanted
+
+
+def _sized_by_a_cut(operand: ir.Value, kept: Kept) -> bool:
     """Returns whether a shape that the graph computes reads the size of a tensor that is cut."""
-    node = value.producer()
-    if node is None or steps == 0:
-        return False
-    if node.op_type == "Shape":
-        return bool(kept.cut_axes(name(node.inputs[0])))
-    return any(v is not None and _sized_by_a_cut(v, kept, steps - 1) for v in node.inputs)
+    todo, seen = [operand], {operand}
+    while todo:
+        node = todo.pop().producer()
+        if node is not None and node.op_type == "Shape":
+            if kept.cut_axes(name(node.inputs[0])):
+                return True
+        elif node is not None:
+            further = [v for v in node.inputs if v is not None and v not in seen]
+            seen.update(further)
+            todo += further
+    return False

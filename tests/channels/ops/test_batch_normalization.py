@@ -72,6 +72,23 @@ def test_statistics_that_it_puts_out_are_per_channel_too() -> None:
     assert (sizes["w2"], sizes["w3"], sizes["var"]) == ((2, 3, 1, 1), (3, 2), (3,))
 
 
+def test_statistics_may_be_left_out() -> None:
+    case = analysed(
+        "(float[N,3,5,5] x) => (float[N,2,5,5] y, float[2] total)",
+        """
+        [first] h = Conv (x, w1)
+        [norm] n, , v = BatchNormalization <training_mode = 1> (h, scale, shift, mean, var)
+        [last] y = Conv (n, w2)
+        [sum] total = MatMul (v, w3)
+        """,
+        w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), w3=(4, 2),
+        scale=(4,), shift=(4,), mean=(4,), var=VARIANCE,
+    )  # fmt: skip
+    # the runtime itself dies of such a model, so that no cut can be tried here
+    assert case.pattern(("h", 1), ("mean", 0), ("v", 0), ("w3", 0)) == [[0, 1, 2, 3]] * 4
+    assert case.groups["first"].width == 4
+
+
 def test_statistics_that_are_graph_outputs_freeze_the_channels() -> None:
     case = normalised(
         outputs="n, running_mean, running_var",
@@ -151,3 +168,84 @@ def test_rows_that_statistics_are_taken_over_are_frozen() -> None:
     )
     assert "first" not in case.groups
     assert case.reasons["first"].node == "norm"
+    assert case.reasons["first"].code == Code.MIXED
+    assert case.reasons["first"].sentence == "statistics are taken over axis 0 of g"
+
+
+def test_rows_pass_where_no_statistics_are_taken() -> None:
+    case = analysed(
+        "(float[3,5] x) => (float[4,2] y)",
+        """
+        [first] h = Gemm (x, w1)
+        [second] g = Gemm <transA = 1> (h, w2)
+        [norm] n = BatchNormalization (g, scale, shift, mean, var)
+        [third] y = Gemm <transA = 1> (n, w3)
+        """,
+        w1=(5, 6), w2=(3, 4), w3=(6, 2),
+        scale=(4,), shift=(4,), mean=(4,), var=VARIANCE,
+    )  # fmt: skip
+    assert case.pattern(("h", 1), ("g", 0), ("n", 0), ("w3", 0)) == [[0, 1, 2, 3, 4, 5]] * 4
+    assert case.sizes_after(case.units("h", 1, 0, 5)) == {"w1": (5, 4), "w3": (4, 2)}
+
+
+class TestStatisticsOfEveryPosition:
+    """Up to opset 8, `spatial = 0` gives every position statistics of its own."""
+
+    @pytest.mark.parametrize("opset", [7, 8])
+    def test_the_channels_are_frozen(self, opset: int) -> None:
+        wide = (4, 5, 5)
+        case = normalised(
+            opset, attributes="<spatial = 0>", scale=wide, shift=wide, mean=wide, var=wide
+        )
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.MIXED, "norm")
+        assert reason.sentence == "every position of h has its own statistics"
+
+    @pytest.mark.parametrize("opset", [7, 8])
+    def test_so_are_channels_on_a_spatial_axis(self, opset: int) -> None:
+        wide = (1, 4, 5)
+        case = analysed(
+            "(float[N,3,1,5] x) => (float[N,2,1,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            t = Transpose <perm = [0, 2, 1, 3]> (h)
+            [norm] n = BatchNormalization <spatial = 0> (t, scale, shift, mean, var)
+            u = Transpose <perm = [0, 2, 1, 3]> (n)
+            [last] y = Conv (u, w2)
+            """,
+            opset=opset,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), scale=wide, shift=wide, mean=wide, var=wide,
+        )  # fmt: skip
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.MIXED, "norm")
+        assert reason.sentence == "every position of t has its own statistics"
+
+    @pytest.mark.parametrize("opset", [7, 8])
+    def test_spatial_is_the_default(self, opset: int) -> None:
+        case = normalised(opset, attributes="<spatial = 1>")
+        assert case.sizes_after(case.units("h", 1, 0))["scale"] == (3,)
+
+    def test_channels_on_a_spatial_axis_pass_otherwise(self) -> None:
+        case = analysed(
+            "(float[N,3,1,5] x) => (float[N,2,1,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            t = Transpose <perm = [0, 2, 1, 3]> (h)
+            [norm] n = BatchNormalization (t, scale, shift, mean, var)
+            u = Transpose <perm = [0, 2, 1, 3]> (n)
+            [last] y = Conv (u, w2)
+            """,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), scale=(1,), shift=(1,), mean=(1,), var=VARIANCE[:1],
+        )  # fmt: skip
+        assert case.sizes_after(case.units("h", 1, 3)) == {
+            "w1": (3, 3, 1, 1), "w2": (2, 3, 1, 1),
+        }  # fmt: skip
+
+
+def test_below_opset_7_no_rule_describes_it() -> None:
+    case = normalised(6)
+    reason = case.reasons["first"]
+    assert (reason.code, reason.node) == (Code.UNKNOWN_OPERATOR, "norm")
+    assert reason.sentence == "no rule describes ai.onnx.BatchNormalization (opset 6)"

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from cutting import Analysed, analysed, initializers
+from cutting import Analysed, Given, analysed, initializers, ints
 
 from onnxtrim.channels import Code
 
@@ -241,6 +241,210 @@ class TestComputedWeights:
             "w2": (2, 3, 1, 1),
         }
 
+    @pytest.mark.parametrize(
+        ("expression", "stored", "left"),
+        [
+            ("Identity (stored)", {"stored": (4, 3, 1, 1)}, (3, 3, 1, 1)),
+            ("Transpose <perm = [1, 0, 2, 3]> (stored)", {"stored": (3, 4, 1, 1)}, (3, 3, 1, 1)),
+            ("Reshape (stored, sizes)", {"stored": (4, 3), "sizes": ints(4, 3, 1, 1)}, (3, 3)),
+            ("Reshape (stored, sizes)", {"stored": (12,), "sizes": ints(-1, 3, 1, 1)}, (9,)),
+            ("Unsqueeze (stored, axes)", {"stored": (4, 3, 1), "axes": ints(-1)}, (3, 3, 1)),
+            ("Squeeze (stored, axes)", {"stored": (1, 4, 3, 1, 1), "axes": ints(0)},
+             (1, 3, 3, 1, 1)),
+            ("Slice (stored, from, to, axes)",
+             {"stored": (4, 3, 2, 1), "from": ints(0), "to": ints(1), "axes": ints(2)},
+             (3, 3, 2, 1)),
+            ("Mul (stored, factor)", {"stored": (4, 3, 1, 1), "factor": (3, 1, 1)}, (3, 3, 1, 1)),
+            ("DequantizeLinear <axis = 0> (stored, scale)",
+             {"stored": np.arange(-6, 6, dtype=np.int8).reshape(4, 3, 1, 1), "scale": (4,)},
+             (3, 3, 1, 1)),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("bias", [False, True])
+    def test_a_weight_in_another_form_is_cut_where_it_is_stored(
+        self, expression: str, stored: dict[str, Given], left: tuple[int, ...], bias: bool
+    ) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            f"""
+            k = {expression}
+            [first] h = Conv (x, k{", b" if bias else ""})
+            r = Relu (h)
+            [second] y = Conv (r, w2)
+            """,
+            {**stored, **({"b": (4,)} if bias else {})},
+            w2=(2, 4, 1, 1),
+        )
+        assert list(case.groups) == ["first"]
+        sizes = case.sizes_after(case.units("h", 1, 2))
+        assert (sizes["stored"], sizes["w2"]) == (left, (2, 3, 1, 1))
+        assert sizes.get("b") == ((3,) if bias else None)
+
+    def test_the_positions_that_stay_are_those_of_the_form_it_is_stored_in(self) -> None:
+        # twelve numbers in a row, three for each output
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            "k = Reshape (stored, sizes) [first] h = Conv (x, k) [second] y = Conv (h, w2)",
+            stored=(12,), sizes=ints(4, 3, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        before = initializers(case.model)["stored"]
+        after = initializers(case.cut(case.units("h", 1, 1)))
+        assert after["stored"].tolist() == before[[0, 1, 2, 6, 7, 8, 9, 10, 11]].tolist()
+        assert after["sizes"].tolist() == [3, 3, 1, 1]
+
+    def test_sizes_shared_by_two_weights_are_written_for_each(self) -> None:
+        case = analysed(
+            "(float[N,4,5,5] x) => (float[N,4,5,5] y)",
+            """
+            [form1] k1 = Reshape (stored1, sizes)
+            [form2] k2 = Reshape (stored2, sizes)
+            [first] h = Conv (x, k1)
+            [second] y = Conv (h, k2)
+            """,
+            stored1=(4, 4), stored2=(4, 4), sizes=ints(4, 4, 1, 1),
+        )  # fmt: skip
+        thinner = case.cut(case.units("h", 1, 0))
+        after = initializers(thinner)
+        assert (after["stored1"].shape, after["stored2"].shape) == ((3, 4), (4, 3))
+        targets = [thinner.graph.node(name).inputs[1] for name in ("form1", "form2")]
+        written = [after[str(target.name)].tolist() for target in targets if target is not None]
+        assert written == [[3, 4, 1, 1], [4, 3, 1, 1]]
+
+    def test_a_weight_that_a_constant_node_holds(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            k = Constant <value = float[4, 3, 1, 1] {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}> ()
+            [first] h = Conv (x, k)
+            [second] y = Conv (h, w2)
+            """,
+            w2=(2, 4, 1, 1),
+        )
+        after = initializers(case.cut(case.units("h", 1, 1, 3)))
+        assert after["k"].ravel().tolist() == [1, 2, 3, 7, 8, 9]
+
+    def test_what_a_computed_weight_reads_cannot_go(self) -> None:
+        # columns of wz make the columns of k: products with h that no weight cuts short
+        case = analysed(
+            "(float[N,3,5,5] x, float[1,5] z) => (float[N,1,5,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            [hyper] g = MatMul (z, wz)
+            k = Reshape (g, sizes)
+            [second] y = Conv (h, k)
+            """,
+            w1=(4, 3, 1, 1), wz=(5, 4), sizes=ints(1, 4, 1, 1),
+        )  # fmt: skip
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.MIXED, "second")
+        assert reason.sentence == "k, which reads the channels, is computed"
+
+    def test_what_a_computed_weight_makes_can_go(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x, float[1,5] z) => (float[N,2,5,5] y)",
+            """
+            [hyper] g = MatMul (z, wz)
+            k = Reshape (g, sizes)
+            [first] h = Conv (x, k)
+            [second] y = Conv (h, w2)
+            """,
+            wz=(5, 12), sizes=ints(4, 3, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.pattern(("wz", 1)) == [[0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]]
+        assert case.sizes_after(case.units("h", 1, 1)) == {"wz": (5, 9), "w2": (2, 3, 1, 1)}
+
+    def test_a_computed_depthwise_weight_goes_with_its_channels(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x, float[1,5] z) => (float[N,2,5,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            [hyper] g = MatMul (z, wz)
+            k = Reshape (g, sizes)
+            [deep] d = Conv <group = 4> (h, k)
+            [last] y = Conv (d, w2)
+            """,
+            w1=(4, 3, 1, 1), wz=(5, 4), sizes=ints(4, 1, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.weights("deep") == ()
+        thinner = case.cut(case.units("h", 1, 0, 3))
+        assert thinner.graph.node("deep").attributes["group"].as_int() == 2
+        assert initializers(thinner)["wz"].shape == (5, 2)
+
+
+class TestSharedWeights:
+    """One kernel for several convolutions ties the channels of all of them."""
+
+    def test_side_by_side(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            [a] p = Conv (x, w1)
+            m = Neg (x)
+            [b] q = Conv (m, w1, b1)
+            r = Relu (q)
+            j = Concat <axis = 1> (p, r)
+            [last] y = Conv (j, w2)
+            """,
+            w1=(4, 3, 1, 1), b1=(4,), w2=(2, 8, 1, 1),
+        )  # fmt: skip
+        assert case.pattern(("p", 1), ("q", 1), ("j", 1)) == [
+            [0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3, 0, 1, 2, 3],
+        ]  # fmt: skip
+        assert [use.node for use in case.groups["a"].writers] == ["a", "b"]
+        before = initializers(case.model)["w2"]
+        after = initializers(case.cut(case.units("p", 1, 1)))
+        assert after["w2"].tolist() == before[:, [0, 2, 3, 4, 6, 7]].tolist()
+        assert (after["w1"].shape, after["b1"].shape) == ((3, 3, 1, 1), (3,))
+
+    def test_behind_one_another(self) -> None:
+        # w2 reads what it writes: its rows and its columns are the same units
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            [again] g = Conv (h, w2)
+            [twice] f = Conv (g, w2)
+            [last] y = Conv (f, w3)
+            """,
+            w1=(4, 3, 1, 1), w2=(4, 4, 1, 1), w3=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.pattern(("h", 1), ("g", 1), ("f", 1), ("w2", 0), ("w2", 1)) == [
+            [0, 1, 2, 3]
+        ] * 5  # fmt: skip
+        assert case.sizes_after(case.units("g", 1, 0, 2)) == {
+            "w1": (2, 3, 1, 1), "w2": (2, 2, 1, 1), "w3": (2, 2, 1, 1),
+        }  # fmt: skip
+
+    def test_with_one_whose_channels_the_graph_puts_out(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y, float[N,4,5,5] q)",
+            """
+            [a] p = Conv (x, w1)
+            m = Neg (x)
+            [b] q = Conv (m, w1)
+            [last] y = Conv (p, w2)
+            """,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.groups == {}
+        assert str(case.reasons["a"]) == "graph output: q is an output of the graph"
+
+    def test_a_bias_shared_by_two_ties_them_too(self) -> None:
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            [first] h = Conv (x, w1, b)
+            [second] g = Conv (h, w2, b)
+            [last] y = Conv (g, w3)
+            """,
+            w1=(4, 3, 1, 1), b=(4,), w2=(4, 4, 1, 1), w3=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.pattern(("h", 1), ("g", 1), ("b", 0)) == [[0, 1, 2, 3]] * 3
+        assert case.sizes_after(case.units("h", 1, 1)) == {
+            "w1": (3, 3, 1, 1), "b": (3,), "w2": (3, 3, 1, 1), "w3": (2, 3, 1, 1),
+        }  # fmt: skip
+
 
 class TestFigures:
     """What the rest of the program asks of a rule."""
@@ -260,8 +464,7 @@ class TestFigures:
             (grouped(bias=True), "blocks", "wg", 1),
             (depthwise(1), "deep", "wd", None),
         ):
-            weight = case.weight(name)
-            assert weight is not None
+            (weight,) = case.weights(name)
             assert (weight.value.name, weight.writes, weight.reads) == (tensor, 0, reads)
 
     def test_the_channels_of_input_and_output_are_computed_in_blocks(self) -> None:

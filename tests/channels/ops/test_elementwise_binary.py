@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
-from cutting import Analysed, analysed, initializers
+from cutting import Analysed, Given, analysed, initializers
 
 from onnxtrim.channels import Code
+from onnxtrim.channels.ops import RULES
+from onnxtrim.channels.ops.elementwise_binary import ElementwiseBinary
 
 MAP = (2, 4, 5, 6)
 """What `h` is in a run: batch, channels, height, width: four different sizes."""
@@ -231,6 +233,198 @@ class TestTensors:
         assert case.sizes_after(case.units("h", 1, 0)) == {
             "w1": (3, 3, 1, 1), "w2": (3, 3, 1, 1), "w3": (2, 3, 1, 1),
         }  # fmt: skip
+
+
+def between(body: str, opset: int = 17, **weights: Given) -> Analysed:
+    """Returns conv (h) -> `body` (q) -> conv, with a Sigmoid p of h at hand."""
+    return analysed(
+        "(float[N,3,5,6] x) => (float[N,2,5,6] y)",
+        f"[first] h = Conv (x, w1) p = Sigmoid (h) {body} [last] y = Conv (q, w2)",
+        weights,
+        opset=opset,
+        w1=(4, 3, 1, 1),
+        w2=(2, 4, 1, 1),
+    )
+
+
+def assert_cut(case: Analysed, **left: tuple[int, ...]) -> None:
+    """Fails unless channel 2 of 4 can go, and constants become as large as `left` says."""
+    sizes = case.sizes_after(case.units("h", 1, 2))
+    assert sizes == {"w1": (3, 3, 1, 1), "w2": (2, 3, 1, 1), **left}
+
+
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual")
+LOGIC = ("And", "Or", "Xor")
+BITS = ("BitwiseAnd", "BitwiseOr", "BitwiseXor")
+
+
+class TestIntegersAndTruth:
+    """Operators whose operands, or results, are no floats."""
+
+    @pytest.mark.parametrize("op", COMPARISONS)
+    @pytest.mark.parametrize("order", ["r, c", "c, r"])
+    def test_comparisons(self, op: str, order: str) -> None:
+        # what is compared are small integers, so that Equal is true now and then
+        case = between(
+            f"""
+            wide = Mul (h, four)
+            s = Floor (wide)
+            r = Cast <to = 6> (s)
+            b = {op} ({order})
+            q = Cast <to = 1> (b)
+            """,
+            four=np.array(4, np.float32),
+            c=np.array([-1, 1, 0, 0], np.int32).reshape(4, 1, 1),
+        )
+        assert case.pattern(("h", 1), ("c", 0), ("b", 1)) == [[0, 1, 2, 3]] * 3
+        assert_cut(case, c=(3, 1, 1))
+
+    @pytest.mark.parametrize("opset", [7, 9, 13])
+    def test_comparisons_through_the_operator_sets(self, opset: int) -> None:
+        bounds = np.array([0.1, -0.2, 0, 0.3], np.float32).reshape(4, 1, 1)
+        case = between("b = Greater (h, c) q = Cast <to = 1> (b)", opset, c=bounds)
+        assert_cut(case, c=(3, 1, 1))
+
+    @pytest.mark.parametrize("op", LOGIC)
+    @pytest.mark.parametrize("order", ["t, c", "c, t"])
+    def test_logic(self, op: str, order: str) -> None:
+        case = between(
+            f"t = Greater (h, zero) b = {op} ({order}) q = Cast <to = 1> (b)",
+            zero=np.array(0, np.float32), c=np.array([op == "And"] * 4).reshape(4, 1, 1),
+        )  # fmt: skip
+        assert_cut(case, c=(3, 1, 1))
+
+    @pytest.mark.parametrize("op", BITS)
+    def test_bits(self, op: str) -> None:
+        case = between(
+            f"e = Exp (h) i = Cast <to = 6> (e) b = {op} (i, c) q = Cast <to = 1> (b)",
+            18,
+            c=np.array([1, 3, 5, 7], np.int32).reshape(4, 1, 1),
+        )
+        assert_cut(case, c=(3, 1, 1))
+
+    @pytest.mark.parametrize("direction", ["LEFT", "RIGHT"])
+    def test_shifted_bits(self, direction: str) -> None:
+        case = between(
+            f"""
+            e = Exp (h)
+            i = Cast <to = 12> (e)
+            b = BitShift <direction = "{direction}"> (i, c)
+            q = Cast <to = 1> (b)
+            """,
+            c=np.array([0, 1, 0, 2], np.uint32).reshape(4, 1, 1),
+        )
+        assert_cut(case, c=(3, 1, 1))
+
+    @pytest.mark.parametrize("opset", [10, 13])
+    def test_remainders(self, opset: int) -> None:
+        constant = np.array([0.25, 0.5, 0.75, 1.5], np.float32).reshape(4, 1, 1)
+        assert_cut(between("q = Mod <fmod = 1> (h, c)", opset, c=constant), c=(3, 1, 1))
+
+    def test_every_listed_name_is_covered_here(self) -> None:
+        mine = [rule for rule in RULES if isinstance(rule, ElementwiseBinary)]
+        listed = {op.name for rule in mine for op in rule.ops}
+        arithmetic = {"Add", "Div", "Max", "Mean", "Min", "Mul", "Pow", "Sub", "Sum"}
+        others = {"BitShift", "Mod", "PRelu", "Where"}
+        assert listed == arithmetic | others | {*COMPARISONS, *LOGIC, *BITS}
+
+
+class TestWhere:
+    """Three operands of one shape: a condition and two sides."""
+
+    @pytest.mark.parametrize("opset", [9, 16, 21])
+    @pytest.mark.parametrize("sides", ["h, p", "p, h"])
+    def test_a_condition_a_channel_is_cut(self, sides: str, opset: int) -> None:
+        case = between(
+            f"q = Where (c, {sides})", opset, c=np.array([[[True]], [[False]], [[True]], [[False]]])
+        )
+        assert case.pattern(("h", 1), ("c", 0), ("q", 1)) == [[0, 1, 2, 3]] * 3
+        assert_cut(case, c=(3, 1, 1))
+        assert initializers(case.cut(case.units("h", 1, 2)))["c"].reshape(-1).tolist() == [
+            True, False, False,
+        ]  # fmt: skip
+
+    def test_a_condition_for_all_channels_stays(self) -> None:
+        assert_cut(between("q = Where (c, h, p)", c=np.arange(30).reshape(5, 6) % 2 == 0))
+
+    @pytest.mark.parametrize("expression", ["Where (t, h, c)", "Where (t, c, h)"])
+    def test_a_side_a_channel_is_cut_under_a_computed_condition(self, expression: str) -> None:
+        case = between(
+            f"t = Greater (h, zero) q = {expression}", zero=np.array(0, np.float32), c=(4, 1, 1)
+        )
+        assert_cut(case, c=(3, 1, 1))
+
+    def test_two_branches_and_a_condition_go_together(self) -> None:
+        case = analysed(
+            "(float[N,3,5,6] x) => (float[N,2,5,6] y)",
+            """
+            [a] p = Conv (x, w1)
+            [b] q = Conv (x, w2)
+            [c] r = Conv (x, w3)
+            t = Greater (r, zero)
+            z = Where (t, p, q)
+            [last] y = Conv (z, w4)
+            """,
+            w1=(4, 3, 1, 1), w2=(4, 3, 1, 1), w3=(4, 3, 1, 1), w4=(2, 4, 1, 1),
+            zero=np.array(0, np.float32),
+        )  # fmt: skip
+        assert list(case.groups) == ["a"]
+        assert case.sizes_after(case.units("r", 1, 0, 1)) == {
+            "w1": (2, 3, 1, 1), "w2": (2, 3, 1, 1), "w3": (2, 3, 1, 1), "w4": (2, 2, 1, 1),
+        }  # fmt: skip
+
+
+class TestPRelu:
+    """A learnt slope."""
+
+    @pytest.mark.parametrize("opset", [7, 9, 16])
+    @pytest.mark.parametrize(
+        ("shape", "left"),
+        [((4, 1, 1), (3, 1, 1)), ((1, 4, 1, 1), (1, 3, 1, 1)), ((4, 5, 6), (3, 5, 6))],
+    )
+    def test_a_slope_a_channel_is_cut(
+        self, shape: tuple[int, ...], left: tuple[int, ...], opset: int
+    ) -> None:
+        case = between("[middle] q = PRelu (h, slope)", opset, slope=shape)
+        assert case.pattern(("h", 1), ("slope", len(shape) - 3)) == [[0, 1, 2, 3]] * 2
+        assert_cut(case, slope=left)
+        kept = initializers(case.model)["slope"].take([0, 1, 3], axis=len(shape) - 3)
+        after = initializers(case.cut(case.units("h", 1, 2)))["slope"]
+        assert after.tolist() == kept.tolist()
+
+    @pytest.mark.parametrize("shape", [(), (1,), (1, 1, 1), (1, 1, 1, 1), (6,), (5, 1)])
+    def test_a_slope_for_all_channels_stays(self, shape: tuple[int, ...]) -> None:
+        slope = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+        assert_cut(between("[middle] q = PRelu (h, slope)", slope=slope))
+
+    def test_of_flat_features(self) -> None:
+        case = analysed(
+            "(float[N,3] x) => (float[N,2] y)",
+            "[first] h = MatMul (x, w1) q = PRelu (h, slope) [last] y = MatMul (q, w2)",
+            w1=(3, 4), w2=(4, 2), slope=(4,),
+        )  # fmt: skip
+        assert case.sizes_after(case.units("h", 1, 0)) == {
+            "w1": (3, 3), "w2": (3, 2), "slope": (3,),
+        }  # fmt: skip
+
+    def test_it_is_an_activation_that_makes_no_zeros(self) -> None:
+        case = between("[middle] q = PRelu (h, slope)", slope=(4, 1, 1))
+        taps = {tap.tensor: tap for tap in case.groups["first"].taps}
+        assert (taps["q"].activation, taps["q"].zeroes) == (True, False)
+
+
+class TestExtremes:
+    """`Max` and `Min` of one operand or of many."""
+
+    @pytest.mark.parametrize("op", ["Max", "Min", "Mean", "Sum"])
+    def test_of_one(self, op: str) -> None:
+        assert_cut(between(f"q = {op} (h)"))
+
+    @pytest.mark.parametrize("op", ["Max", "Min"])
+    @pytest.mark.parametrize("opset", [8, 12, 13])
+    def test_of_three(self, op: str, opset: int) -> None:
+        case = between(f"q = {op} (h, c, d)", opset, c=(4, 1, 1), d=(6,))
+        assert_cut(case, c=(3, 1, 1))
 
 
 def test_no_macs_and_no_weight() -> None:

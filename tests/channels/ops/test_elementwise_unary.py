@@ -13,24 +13,26 @@ from onnxtrim.graph import infer_shapes, load
 ACTIVATIONS = {
     "Celu": 17, "Elu": 17, "Gelu": 20, "HardSigmoid": 17, "HardSwish": 17, "LeakyRelu": 17,
     "Mish": 18, "Relu": 17, "Selu": 17, "Sigmoid": 17, "Softplus": 17, "Softsign": 17,
-    "Tanh": 17, "ThresholdedRelu": 17,
+    "Swish": 24, "Tanh": 17, "ThresholdedRelu": 17,
 }  # fmt: skip
 """Non-linearities that are listed, with an operator set that has them."""
 
 OTHERS = {
-    "Abs", "Ceil", "Dropout", "Erf", "Exp", "Floor", "Log", "Neg", "Reciprocal", "Round", "Sign",
-    "Sqrt",
+    "Abs", "Asinh", "Atan", "Ceil", "Cos", "Cosh", "Dropout", "Erf", "Exp", "Floor", "Neg",
+    "Round", "Shrink", "Sign", "Sin", "Sinh", "Tan",
 }  # fmt: skip
-NEED_POSITIVE = {"Log", "Reciprocal", "Sqrt"}
+OF_THE_UNIT_INTERVAL = {"Acos", "Asin", "Atanh", "Log", "Reciprocal", "Sqrt"}
+"""Functions that are defined, and finite, for what a Sigmoid makes."""
 
 
-def around(operator: str, opset: int = 17, **weights: Given) -> Analysed:
-    """Returns conv -> `operator` (with its attributes and further operands) -> conv."""
+def around(operator: str, opset: int = 17, before: str = "", **weights: Given) -> Analysed:
+    """Returns conv -> nodes `before` -> `operator` (with attributes and operands) -> conv."""
     return analysed(
         "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
         f"""
         [first] h = Conv (x, w1, b1)
         p = Sigmoid (h)
+        {before}
         [middle] q = {operator}
         [last] y = Conv (q, w2)
         """,
@@ -50,15 +52,35 @@ def activates(case: Analysed) -> bool:
 class TestPassing:
     """Every listed function hands the channels on, and cutting through it is exact."""
 
-    @pytest.mark.parametrize("op", sorted(OTHERS | set(ACTIVATIONS)))
+    @pytest.mark.parametrize("op", sorted(OTHERS | OF_THE_UNIT_INTERVAL | set(ACTIVATIONS)))
     def test_a_function_without_operands(self, op: str) -> None:
-        source = "p" if op in NEED_POSITIVE else "h"
+        source = "p" if op in OF_THE_UNIT_INTERVAL else "h"
         case = around(f"{op} ({source})", ACTIVATIONS.get(op, 17))
         assert case.pattern(("h", 1), ("q", 1), ("w2", 1)) == [[0, 1, 2, 3]] * 3
         assert [case.carries("q", axis) for axis in (0, 2, 3)] == [False] * 3
+        assert activates(case) is (op in ACTIVATIONS)
         sizes = case.sizes_after(case.units("h", 1, 0, 2))
         assert sizes == {"w1": (2, 3, 1, 1), "b1": (2,), "w2": (2, 2, 1, 1)}
-        assert activates(case) is (op in ACTIVATIONS)
+
+    @pytest.mark.parametrize(
+        ("before", "operator", "opset"),
+        [
+            ("e = Exp (p)", "Acosh (e)", 17),
+            ("r = Relu (h) b = Cast <to = 9> (r) n = Not (b)", "Cast <to = 1> (n)", 17),
+            ("e = Exp (h) b = Cast <to = 6> (e) n = BitwiseNot (b)", "Cast <to = 1> (n)", 18),
+            ("r = Sqrt (h) n = IsNaN (r)", "Cast <to = 1> (n)", 17),
+            ("r = Sqrt (h) n = IsNaN (r)", "Cast <to = 1> (n)", 20),
+            ("r = Relu (h) i = Reciprocal (r) n = IsInf (i)", "Cast <to = 1> (n)", 17),
+            ("r = Relu (h) i = Reciprocal (r) n = IsInf (i)", "Cast <to = 1> (n)", 20),
+        ],
+    )
+    def test_functions_of_what_others_made(self, before: str, operator: str, opset: int) -> None:
+        case = around(operator, opset, before)
+        assert case.pattern(("h", 1), ("q", 1), ("w2", 1)) == [[0, 1, 2, 3]] * 3
+        assert not activates(case)
+        assert case.sizes_after(case.units("h", 1, 0, 2)) == {
+            "w1": (2, 3, 1, 1), "b1": (2,), "w2": (2, 2, 1, 1),
+        }  # fmt: skip
 
     def test_a_cast_there_and_back(self) -> None:
         case = analysed(
@@ -73,6 +95,35 @@ class TestPassing:
         )  # fmt: skip
         assert case.pattern(("h", 1), ("wide", 1), ("q", 1)) == [[0, 1, 2, 3]] * 3
         assert case.sizes_after(case.units("h", 1, 3))["w2"] == (2, 3, 1, 1)
+
+    @pytest.mark.parametrize("opset", [15, 19, 21])
+    def test_what_lends_its_type_stays_free(self, opset: int) -> None:
+        # h and g are cut apart from each other: g only says that q is float
+        case = analysed(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y, float[N,2,5,5] z)",
+            """
+            [first] h = Conv (x, w1)
+            [other] g = Conv (x, w3)
+            wide = Cast <to = 11> (h)
+            q = CastLike (wide, g)
+            [last] y = Conv (q, w2)
+            [end] z = Conv (g, w4)
+            """,
+            opset=opset,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), w3=(5, 3, 1, 1), w4=(2, 5, 1, 1),
+        )  # fmt: skip
+        assert {name: group.width for name, group in case.groups.items()} == {
+            "first": 4, "other": 5,
+        }  # fmt: skip
+        sizes = case.sizes_after(case.units("h", 1, 0, 2), case.units("g", 1, 4))
+        assert sizes == {
+            "w1": (2, 3, 1, 1), "w2": (2, 2, 1, 1), "w3": (4, 3, 1, 1), "w4": (2, 4, 1, 1),
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("opset", [12, 13, 22])
+    def test_a_dropout_with_a_ratio(self, opset: int) -> None:
+        case = around("Dropout (h, ratio)", opset, ratio=np.array(0.5, np.float32))
+        assert case.sizes_after(case.units("h", 1, 1))["w2"] == (2, 3, 1, 1)
 
     def test_an_identity_in_a_model_that_is_not_normalised(self) -> None:
         model = load(
@@ -100,7 +151,10 @@ class TestPassing:
 
     def test_every_listed_name_is_covered_here(self) -> None:
         unary = {op.name for rule in RULES if isinstance(rule, PassThrough) for op in rule.ops}
-        assert unary == OTHERS | set(ACTIVATIONS) | {"Cast", "Clip", "Identity"}
+        elsewhere = {
+            "Acosh", "BitwiseNot", "Cast", "CastLike", "Clip", "Identity", "IsInf", "IsNaN", "Not",
+        }  # fmt: skip
+        assert unary == OTHERS | OF_THE_UNIT_INTERVAL | set(ACTIVATIONS) | elsewhere
 
 
 class TestClip:
@@ -130,7 +184,7 @@ class TestClip:
     def test_bounds_as_operands(self, opset: int, operands: str, zeroes: bool) -> None:
         bounds = {"zero": 0.0, "six": 6.0, "low": -1.0}
         used = {name: np.array(v, np.float32) for name, v in bounds.items() if name in operands}
-        self.check(around(f"Clip ({operands})", opset, **used), zeroes)
+        self.check(around(f"Clip ({operands})", opset, "", **used), zeroes)
 
     def test_a_bound_that_is_fed_is_unknown(self) -> None:
         case = analysed(

@@ -86,7 +86,7 @@ def test_axis_0_over_an_unknown_batch_is_frozen() -> None:
     assert case.groups == {}
     reason = case.reasons["first"]
     assert (reason.code, reason.node) == (Code.DYNAMIC_SIZE, "flat")
-    assert reason.sentence == "h is flattened, and a size of it is not known"
+    assert reason.sentence == "h is regrouped, and a size of it is not known"
 
 
 @pytest.mark.parametrize(
@@ -113,27 +113,57 @@ def test_a_spatial_axis_of_unknown_size_freezes() -> None:
     assert case.groups == {}
     reason = case.reasons["first"]
     assert (reason.code, reason.node) == (Code.DYNAMIC_SIZE, "flat")
-    assert reason.sentence == "h is flattened, and a size of it is not known"
+    assert reason.sentence == "h is regrouped, and a size of it is not known"
 
 
-def test_two_channel_axes_in_one_freeze_both() -> None:
-    # g = h' w2 is (4, 3): its rows are the channels of `first`, its columns those of `second`
+def test_no_axis_in_front_makes_one_row() -> None:
+    # axis 4 of 4: all elements are rows, and the one column holds no channel
     case = analysed(
-        "(float[6,5] x) => (float[1,2] y)",
-        """
-        [first] h = Gemm (x, w1)
-        [second] g = Gemm <transA = 1> (h, w2)
-        [flat] f = Flatten <axis = 0> (g)
-        [last] y = MatMul (f, w3)
-        """,
-        w1=(5, 4), w2=(6, 3), w3=(12, 2),
+        "(float[2,3,1,3] x) => (float[12,5] y)",
+        "[first] h = Conv (x, w1) f = Flatten <axis = 4> (h) [last] y = MatMul (f, w2)",
+        w1=(2, 3, 1, 1), w2=(1, 5),
     )  # fmt: skip
     assert case.groups == {}
-    assert [case.reasons[name].code for name in ("first", "second")] == [Code.MIXED, Code.MIXED]
-    assert case.reasons["second"].node == "flat"
-    assert case.reasons["second"].sentence == (
-        "several axes of g with channels are flattened into one"
-    )
+    assert case.reasons["first"].code == Code.GRAPH_OUTPUT
+
+
+class TestTwoAxesOfChannels:
+    """Only one of them can carry units where both are flattened into one: whichever frees more."""
+
+    def flattened(self, rows: int, columns: int, body: str = "") -> Analysed:
+        """Returns g = w1 x w2, (rows, columns), flattened and read by a product."""
+        return analysed(
+            "(float[6,5] x) => (float[1,2] y)",
+            f"""
+            [left] h = MatMul (w1, x)
+            [right] g = MatMul (h, w2)
+            [flat] f = Flatten <axis = 0> (g)
+            {body or "[last] y = MatMul (f, w3)"}
+            """,
+            w1=(rows, 6), w2=(5, columns), w3=(rows * columns, 2),
+        )  # fmt: skip
+
+    def test_more_rows(self) -> None:
+        case = self.flattened(3, 2)
+        assert list(case.groups) == ["left"]
+        assert case.pattern(("g", 0), ("f", 1)) == [[0, 1, 2], [0, 0, 1, 1, 2, 2]]
+        assert case.sizes_after(case.units("g", 0, 1)) == {"w1": (2, 6), "w3": (4, 2)}
+        reason = case.reasons["right"]
+        assert (reason.code, reason.node) == (Code.MIXED, "flat")
+        assert reason.sentence == "several axes of g with channels are flattened into one"
+
+    def test_more_columns(self) -> None:
+        case = self.flattened(2, 3)
+        assert list(case.groups) == ["right"]
+        assert case.pattern(("g", 1), ("f", 1)) == [[0, 1, 2], [0, 1, 2, 0, 1, 2]]
+        assert case.sizes_after(case.units("g", 1, 0, 2)) == {"w2": (5, 1), "w3": (2, 2)}
+        reason = case.reasons["left"]
+        assert (reason.code, reason.node) == (Code.MIXED, "flat")
+
+    def test_as_many_of_both_are_cut_by_rows(self) -> None:
+        case = self.flattened(3, 3)
+        assert list(case.groups) == ["left"]
+        assert case.sizes_after(case.units("g", 0, 0)) == {"w1": (2, 6), "w3": (6, 2)}
 
 
 def test_no_macs_and_no_weight() -> None:
