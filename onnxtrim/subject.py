@@ -3,19 +3,16 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.calibration import (
     Dataset,
     DataSource,
     InputSpec,
-    batch_size,
     first_batch,
     input_specs,
+    made_up_inputs,
     open_data,
 )
 from onnxtrim.channels import ChannelMap, analyze
@@ -30,8 +27,6 @@ from onnxtrim.selection import CostModel
 __all__ = ["Subject", "file_bytes", "prepare"]
 
 _PROOF_SAMPLES = 8
-_OPEN_SIZE = 64
-"""What a symbolic size other than the batch counts as where no data says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,8 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
     specs = input_specs(model)
     dataset = None if data is None else open_data(data, specs, config)
     if dataset is None:
-        proof, single, samples = _made_up(specs, _PROOF_SAMPLES), _made_up(specs, 1), 0
+        proof, samples = made_up_inputs(model, specs, _PROOF_SAMPLES), 0
+        single = made_up_inputs(model, specs, 1)
     else:
         proof, samples = first_batch(dataset, specs, _PROOF_SAMPLES)
         single, _ = first_batch(dataset, specs, 1)
@@ -123,20 +119,3 @@ def _external_files(model: ir.Model) -> list[Path]:
 def _name(source: ModelSource) -> str:
     """Returns the file name of a model, or `model` where it has none."""
     return Path(source).name if isinstance(source, str | os.PathLike) else "model"
-
-
-def _made_up(specs: list[InputSpec], wanted: int) -> Arrays:
-    """Returns inputs without meaning: normal figures, zeros for whole numbers."""
-    size = batch_size(specs, wanted)
-    rng = np.random.default_rng(0)
-    return {spec.name: _array(rng, spec, size) for spec in specs}
-
-
-def _array(rng: np.random.Generator, spec: InputSpec, size: int) -> npt.NDArray[Any]:
-    """Returns one made-up input."""
-    shape = [
-        size if axis == 0 and n is None else n or _OPEN_SIZE for axis, n in enumerate(spec.shape)
-    ]
-    if spec.dtype.kind in "iub":
-        return np.zeros(shape, dtype=spec.dtype)
-    return rng.standard_normal(shape).astype(spec.dtype)

@@ -4,6 +4,7 @@ from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec
 from onnxtrim.calibration.evaluate import Evaluation, Metric, evaluate_pair
 from onnxtrim.calibration.feeding import batch_size, first_batch, input_specs
 from onnxtrim.calibration.latency import Latency, LatencyPair, paired_latency
+from onnxtrim.calibration.made_up import made_up_inputs
 from onnxtrim.calibration.measure import Progress, measure
 from onnxtrim.calibration.measurements import Measurements, Statistic
 from onnxtrim.calibration.source import DataSource, open_data
@@ -24,6 +25,7 @@ __all__ = [
     "evaluate_pair",
     "first_batch",
     "input_specs",
+    "made_up_inputs",
     "measure",
     "open_data",
     "paired_latency",

@@ -10,7 +10,6 @@ file, so that a read of any of them would fail.
 import json
 import sys
 import time
-from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -52,10 +51,12 @@ class Builder:
         self.weights.append(helper.make_tensor(name, TensorProto.INT64, [len(values)], values))
         return name
 
-    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
+    def node(self, op: str, *inputs: str, **attributes: object) -> str:
         """Returns the output of a new node."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
+        node = helper.make_node(op, inputs, [name], name=name)
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+        self.nodes.append(node)
         return name
 
     def model(self, output: str, shape: list[int]) -> ir.Model:

@@ -130,9 +130,7 @@ def run(source: Path, target: Path) -> dict[str, object]:
     channels = watch.step("analyze", lambda: analyze(model))
     half = [group.units[: group.width // 2] for group in channels.groups]
     removed = np.sort(np.concatenate(half))
-    plan = watch.step(
-        "plan", lambda: make_plan(channels, model.graph.initializers, removed, "")
-    )
+    plan = watch.step("plan", lambda: make_plan(channels, model.graph.initializers, removed, ""))
     thinner = watch.step("cut", lambda: cut(model, channels, plan))
     watch.step("save", lambda: save(thinner, target))
     return {
