@@ -449,13 +449,17 @@ class TestUncounted:
         found = onnxtrim.inspect(self.model())
         assert found.cost.macs == 36 * 8 * 3 + 36 * 4 * 8
         (warning,) = found.warnings
-        assert warning.startswith("the MACs of fused are not counted: no rule describes the operator")
+        assert warning.startswith(
+            "the MACs of fused are not counted: no rule describes the operator"
+        )
 
     def test_a_report_warns(self) -> None:
         result = prune(self.model(), params=0.7, criterion="l1", align="none")
         assert [row.name for row in result.report.groups] == ["one"]
         (warning,) = result.report.warnings
-        assert warning.startswith("the MACs of fused are not counted: no rule describes the operator")
+        assert warning.startswith(
+            "the MACs of fused are not counted: no rule describes the operator"
+        )
 
     def test_where_all_is_counted_nothing_is_said(self) -> None:
         assert onnxtrim.inspect(LENET).warnings == ()

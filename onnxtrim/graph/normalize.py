@@ -210,6 +210,8 @@ def _make_targets_constant(graph: ir.Graph) -> bool:
         x, target = node.inputs
         if x is None or target is None or constant_ints(target) is not None:
             continue
+        if target not in known and None in (dims(target) or (None,)):
+            continue  # the sizes of the result are then what the file says, not what follows
         sizes = _constant_target(x, known.get(target), dims(node.outputs[0]))
         if sizes is not None and not int_attr(node, "allowzero", 0):
             array = np.array(sizes, dtype=np.int64)
@@ -235,7 +237,9 @@ def _constant_target(
     sizes: list[int] = []
     for axis, element in enumerate(elements):
         inferred = result[axis] if result is not None else None
-        if isinstance(inferred, int) and inferred > 0:
+        if isinstance(element, str) and axis < len(own) and element == own[axis]:
+            sizes.append(0)  # whatever the file says of an output of the graph
+        elif isinstance(inferred, int) and inferred > 0:
             sizes.append(inferred)
         elif isinstance(element, int) and element != 0:
             sizes.append(element)

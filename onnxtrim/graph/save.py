@@ -13,8 +13,9 @@ from pathlib import Path
 import onnx_ir as ir
 
 from onnxtrim.errors import OutputError
-from onnxtrim.graph.edit import in_memory, weight_bytes
+from onnxtrim.graph.edit import weight_bytes
 from onnxtrim.graph.proto import skeleton
+from onnxtrim.graph.stream import pieces
 
 __all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save", "saved_bytes"]
 
@@ -31,12 +32,10 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     external = f"{target.name}.data" if weight_bytes(model) > EXTERNAL_BYTES else None
     with _staging(target) as folder:
-        ir.save(
-            in_memory(model) if external is None else model,
-            folder / target.name,
-            external_data=external,
-        )
-        if external is not None:
+        if external is None:
+            _write(model, folder / target.name)
+        else:
+            ir.save(model, folder / target.name, external_data=external)
             os.replace(folder / external, target.with_name(external))
         os.replace(folder / target.name, target)
     return target
@@ -47,7 +46,17 @@ def saved_bytes(model: ir.Model) -> int:
     weights = weight_bytes(model)
     if weights > EXTERNAL_BYTES:
         return int(skeleton(model).ByteSize()) + weights
-    return int(ir.to_proto(in_memory(model)).ByteSize())
+    return sum(len(p) if isinstance(p, bytes) else p.nbytes for p in pieces(model))
+
+
+def _write(model: ir.Model, path: Path) -> None:
+    """Writes one file, weight by weight."""
+    with path.open("wb") as file:
+        for piece in pieces(model):
+            if isinstance(piece, bytes):
+                file.write(piece)
+            else:
+                piece.tofile(file)
 
 
 def atomic_write(path: str | os.PathLike[str], text: str) -> Path:

@@ -20,6 +20,14 @@ _Elements = tuple[Element, ...]
 _Known = dict[ir.Value, _Elements]
 _LONGEST = 64
 
+_EXACT_UP_TO = {
+    ir.DataType.INT32: 2**31 - 1,
+    ir.DataType.INT64: 2**63 - 1,
+    ir.DataType.FLOAT: 2**24,
+    ir.DataType.DOUBLE: 2**53,
+}
+"""The largest size that a type can hold; types that are not listed cannot be relied on."""
+
 
 def computed_shapes(graph: ir.Graph) -> dict[ir.Value, tuple[Element, ...]]:
     """Returns the elements of every integer scalar or vector that is computed from shapes."""
@@ -97,8 +105,17 @@ def _concat(node: ir.Node, known: _Known) -> _Elements | None:
 
 
 def _same(node: ir.Node, known: _Known) -> _Elements | None:
-    """Returns the elements of the operand: what changes rank or type only."""
+    """Returns the elements of the operand: what changes the rank only."""
     return _operand(node, 0, known)
+
+
+def _cast(node: ir.Node, known: _Known) -> _Elements | None:
+    """Returns the elements of the operand, if the new type can hold them."""
+    elements = _operand(node, 0, known)
+    largest = _EXACT_UP_TO.get(ir.DataType(int_attr(node, "to", 0)))
+    if elements is None or largest is None:
+        return None
+    return elements if all(e <= largest for e in elements if isinstance(e, int)) else None
 
 
 def _product(node: ir.Node, known: _Known) -> _Elements | None:
@@ -119,7 +136,7 @@ def _operand(node: ir.Node, index: int, known: _Known) -> _Elements | None:
 
 
 _RULES: dict[str, Callable[[ir.Node, _Known], _Elements | None]] = {
-    "Cast": _same,
+    "Cast": _cast,
     "Concat": _concat,
     "Gather": _gather,
     "Identity": _same,

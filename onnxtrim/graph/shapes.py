@@ -70,7 +70,8 @@ def concrete_shapes(model: ir.Model, sample: Arrays) -> dict[str, tuple[int, ...
     edge.pin_input_shapes(proto, {name: array.shape for name, array in sample.items()})
     del proto.graph.value_info[:]
     for value in proto.graph.output:  # a declared symbolic size must not hide the inferred one
-        value.type.tensor_type.ClearField("shape")
+        if value.type.HasField("tensor_type"):
+            value.type.tensor_type.ClearField("shape")
     shapes: dict[str, tuple[int, ...]] = {}
     for name, found in edge.inferred_types(proto).items():
         if found.shape is not None and all(isinstance(d, int) for d in found.shape):

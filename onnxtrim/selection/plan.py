@@ -145,7 +145,8 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
             raise PlanError(
                 f"the plan keeps channels on axis {axis} of {name!r} that it removes elsewhere"
             )
-        if len(left) == 0:
+    for (name, axis), units in channel_map.axes.items():
+        if gone[units].all():
             raise PlanError(
                 f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least"
             )

@@ -4,6 +4,7 @@ On each axis of each initializer the positions stay whose unit stays. A rule's `
 attributes and shape operands, such as the `group` of a depthwise convolution.
 """
 
+import contextlib
 from itertools import zip_longest
 from typing import Any
 
@@ -102,8 +103,12 @@ def _sliced(tensor: ir.TensorProtocol, axes: dict[int, Ids], name: str) -> ir.Te
     doc, metadata = tensor.doc_string, dict(tensor.metadata_props)
 
     def take() -> ir.TensorProtocol:
-        array = tensor.numpy()
-        for axis, indices in axes.items():
+        (first, places), *others = axes.items()
+        array = np.take(tensor.numpy(), places, axis=first)
+        if isinstance(tensor, ir.ExternalTensor):
+            with contextlib.suppress(BufferError):  # somebody else looks at the file
+                tensor.release()
+        for axis, indices in others:
             array = np.take(array, indices, axis=axis)
         thin = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=name, doc_string=doc)
         thin.metadata_props.update(metadata)

@@ -75,7 +75,7 @@ def analysed(
     signature: str,
     body: str,
     weights: Mapping[str, tuple[int, ...]],
-    ints: Mapping[str, Sequence[int]] | None = None,
+    ints: Mapping[str, int | Sequence[int]] | None = None,
 ) -> Case:
     """Returns the graph in ONNX text with random weights of some shapes, and integer constants."""
     rng = np.random.default_rng(42)
@@ -100,7 +100,8 @@ def attention(
 ) -> Case:
     """Returns self-attention by 3 heads of 2 over 4 tokens of 5 features.
 
-    `scores` makes u of s, both (N, 3, 4, 4).
+    `scores` makes u of s, both (N, 3, 4, 4). Of q, k and v, which lie at one depth, the first by
+    name gives its name to what they share.
     """
     return analysed(
         f"(float[N,4,5] x{more_inputs}) => (float[N,4,7] y)",
@@ -143,14 +144,15 @@ class TestAttention:
         together_after: tuple[int, ...],
     ) -> None:
         case = attention(apart=apart, together=together)
-        assert case.widths == {"q": 3}
+        assert case.widths == {"k": 3}
         heads = [0, 0, 1, 1, 2, 2]
         features = [("q1", 2), ("bq", 0), ("k1", 2), ("v1", 2), ("f", 2), ("wo", 0)]
         assert case.pattern(*features) == [heads] * 6
-        assert case.pattern(("qt", 1), ("kt", 1), ("s", 1), ("p", 1), ("vt", 1), ("m", 1)) == [
-            [0, 1, 2]
-        ] * 6
-        left = case.cut("q", 1)
+        assert (
+            case.pattern(("qt", 1), ("kt", 1), ("s", 1), ("p", 1), ("vt", 1), ("m", 1))
+            == [[0, 1, 2]] * 6
+        )
+        left = case.cut("k", 1)
         assert shapes(left, "wq", "bq", "wk", "wv", "wo") == [
             (5, 4), (4,), (5, 4), (5, 4), (4, 7),
         ]  # fmt: skip
@@ -158,14 +160,14 @@ class TestAttention:
         assert left["together"].tolist() == list(together_after)
 
     def test_one_head_may_be_all_that_is_left(self) -> None:
-        left = attention().cut("q", 0, 2)
+        left = attention().cut("k", 0, 2)
         assert shapes(left, "wq", "wo") == [(5, 2), (2, 7)]
         assert left["apart"].tolist() == [0, 0, 1, 2]
 
     def test_the_heads_that_stay_keep_their_numbers(self) -> None:
         case = attention()
         before = {str(v.name): v.const_value for v in initializers(case.model)}
-        left = case.cut("q", 0)
+        left = case.cut("k", 0)
         for name, axis in (("wq", 1), ("wk", 1), ("wv", 1), ("wo", 0)):
             tensor = before[name]
             assert tensor is not None
@@ -173,25 +175,24 @@ class TestAttention:
 
     def test_what_is_added_to_the_scores_of_each_head_goes_with_it(self) -> None:
         case = attention(scores="u = Add (s, table)", more_weights={"table": (3, 4, 4)})
-        assert case.widths == {"q": 3}
-        assert shapes(case.cut("q", 2), "table", "wo") == [(2, 4, 4), (4, 7)]
+        assert case.widths == {"k": 3}
+        assert shapes(case.cut("k", 2), "table", "wo") == [(2, 4, 4), (4, 7)]
 
     def test_a_mask_for_all_heads_is_no_hindrance(self) -> None:
         case = attention(scores="u = Add (s, mask)", more_inputs=", float[N,1,4,4] mask")
-        assert case.widths == {"q": 3}
-        assert shapes(case.cut("q", 1), "wq", "wo") == [(5, 4), (4, 7)]
+        assert case.widths == {"k": 3}
+        assert shapes(case.cut("k", 1), "wq", "wo") == [(5, 4), (4, 7)]
 
     def test_where_heads_cannot_go_the_features_of_the_values_can(self) -> None:
-        # a mask that is fed has every head in it; of each head's values one feature may go,
-        # but not of queries and keys, whose product sums over them
+        # a mask that is fed has every head in it; of each head's values one feature may go, but
+        # not of queries and keys, whose product sums over them: these take the first option
         case = attention(scores="u = Add (s, mask)", more_inputs=", float[N,3,4,4] mask")
         assert case.widths == {"v": 2}
         assert case.pattern(("v1", 2), ("vt", 3), ("m", 3), ("wo", 0)) == [
             [0, 1, 0, 1, 0, 1], [0, 1], [0, 1], [0, 1, 0, 1, 0, 1],
         ]  # fmt: skip
-        reason = case.why("q")
-        assert (reason.code, reason.node) == (Code.MIXED, "scores")
-        assert reason.sentence == "both factors of the product are computed"
+        assert case.pattern(("q1", 2), ("k1", 2)) == [[0, 0, 1, 1, 2, 2]] * 2
+        assert case.why("k") == Reason(Code.GRAPH_INPUT, "", "mask is an input of the graph")
         left = case.cut("v", 1)
         assert shapes(left, "wq", "wk", "wv", "wo") == [(5, 6), (5, 6), (5, 3), (3, 7)]
         # q and k keep the target that they shared with v
@@ -223,8 +224,8 @@ class TestAttention:
             weights,
             {"apart": (0, 0, 3, 2), "together": (0, 0, 6)},
         )
-        assert case.widths == {"q1": 3, "out1": 8, "q2": 3}
-        left = case.cut("q2", 0, 1)
+        assert case.widths == {"k1": 3, "out1": 8, "k2": 3}
+        left = case.cut("k2", 0, 1)
         assert shapes(left, "wq1", "wo1", "wq2", "wo2") == [(5, 6), (6, 8), (8, 2), (2, 7)]
 
 
@@ -246,7 +247,7 @@ class TestPackedAttention:
             """,
             {"w1": (5, 24), "w2": (8, 7)},
             {"apart": apart, "together": (0, 0, 8), "first": (0,), "ones": (1, 1, 1),
-             "i0": np.array(0), "i1": np.array(1), "i2": np.array(2)},
+             "i0": 0, "i1": 1, "i2": 2},
         )  # fmt: skip
 
     SPLIT = """
@@ -431,23 +432,28 @@ class Forks:
         """Nothing is related yet."""
         self.forks, self.tied = forks, tied
         self.calls: list[tuple[dict[tuple[str, int], int], int]] = []
-        self.taken: list[int] = []
+        self.made: list[tuple[Relations, list[int]]] = []
 
     def __call__(self, choices: Mapping[tuple[str, int], int], choice: int) -> Relations:
         """States all relations anew."""
         self.calls.append((dict(choices), choice))
-        self.taken = []
-        rel = Relations(choices, choice)
+        rel, chosen = Relations(choices, choice), []
         firsts = []
         for free in self.forks:
             ids = rel.fresh(6)
             firsts.append(ids[:1])
-            taken = rel.fork(len(free), ids)
-            self.taken.append(taken)
-            rel.same(ids[free[taken] :], Fixed(BECAUSE))
+            chosen.append(rel.fork(len(free), ids))
+            rel.same(ids[free[chosen[-1]] :], Fixed(BECAUSE))
         for a, b in zip(self.tied, self.tied[1:], strict=False):
             rel.same(firsts[a], firsts[b])
+        self.made.append((rel, chosen))
         return rel
+
+    def settled(self) -> list[int]:
+        """Returns which option each fork took in the relations that `settle` hands back."""
+        found, _ = settle(self)
+        [chosen] = [chosen for rel, chosen in self.made if rel is found]
+        return chosen
 
 
 class TestSettle:
@@ -463,7 +469,7 @@ class TestSettle:
         found, solution = settle(made)
         best = {("", 0): 2, ("", 1): 1}
         assert made.calls == [({}, 0), ({}, 1), ({}, 2), (best, 0)]
-        assert made.taken == [2, 1]
+        assert made.made[-1] == (found, [2, 1])
         free = solution.free(np.arange(found.count))
         assert len(free) == 3 + 5
 
@@ -481,44 +487,26 @@ class TestSettle:
         assert len(solution.free(found.forks[0].ids)) == 4
 
     def test_more_units_win_among_equals(self) -> None:
-        made = Forks((2, 5, 3))
-        settle(made)
-        assert made.taken == [1]
+        assert Forks((2, 5, 3)).settled() == [1]
 
     def test_a_single_free_unit_is_as_good_as_none(self) -> None:
         # it would have to stay: what is left of an axis is never nothing
-        made = Forks((1, 0))
-        settle(made)
-        assert made.taken == [0]
-        made = Forks((0, 1))
-        settle(made)
-        assert made.taken == [0]
-        made = Forks((1, 2))
-        settle(made)
-        assert made.taken == [1]
+        assert Forks((1, 0)).settled() == [0]
+        assert Forks((0, 1)).settled() == [0]
+        assert Forks((1, 2)).settled() == [1]
 
     def test_forks_that_share_units_take_one_option(self) -> None:
         # each for itself they would take 1 and 0
-        made = Forks((2, 6), (3, 0), tied=(0, 1))
-        settle(made)
-        assert made.taken == [0, 0]
-        made = Forks((2, 6), (3, 0))
-        settle(made)
-        assert made.taken == [1, 0]
+        assert Forks((2, 6), (3, 0), tied=(0, 1)).settled() == [0, 0]
+        assert Forks((2, 6), (3, 0)).settled() == [1, 0]
 
     def test_many_free_forks_count_more_than_many_units(self) -> None:
         # 3 forks with 2 units each before 1 fork with 6
-        made = Forks((2, 6), (2, 0), (2, 0), tied=(0, 1, 2))
-        settle(made)
-        assert made.taken == [0, 0, 0]
-        made = Forks((2, 6), (2, 2), (2, 3), tied=(0, 1, 2))
-        settle(made)
-        assert made.taken == [1, 1, 1]
+        assert Forks((2, 6), (2, 0), (2, 0), tied=(0, 1, 2)).settled() == [0, 0, 0]
+        assert Forks((2, 6), (2, 2), (2, 3), tied=(0, 1, 2)).settled() == [1, 1, 1]
 
     def test_a_fork_with_fewer_options_takes_its_last(self) -> None:
-        made = Forks((0, 0, 4), (0, 4), tied=(0, 1))
-        settle(made)
-        assert made.taken == [2, 1]
+        assert Forks((0, 0, 4), (0, 4), tied=(0, 1)).settled() == [2, 1]
 
     def test_a_fork_that_only_some_choices_lead_to(self) -> None:
         # option 1 of the first leads to a second one, of which option 1 is the better

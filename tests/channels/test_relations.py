@@ -92,7 +92,7 @@ class TestBind:
     @pytest.mark.parametrize("axis", [1, -1])
     def test_another_size_is_a_fault_of_the_rule(self, axis: int) -> None:
         rel = Relations()
-        with pytest.raises(ValueError, match="^3 ids for axis 1 of h, size 2$"):
+        with pytest.raises(ValueError, match=r"^3 ids for axis 1 of h, size 2$"):
             rel.bind(made("h", 1, 2), axis, rel.axis(initializer("w", 3), 0))
 
     def test_an_open_size_may_be_any(self) -> None:

@@ -112,6 +112,13 @@ class TestReplaceConstant:
         assert constant_ints(operand(m, "c")) == (1, 6)
         assert set(m.graph.initializers) == {"shape", "own"}
 
+    def test_a_scalar_stays_a_scalar(self) -> None:
+        m = model()
+        replace_constant(m.graph.node("c"), 1, np.array(5))
+        for value in (operand(m, "c"), new_initializer(m.graph, "k", np.array(7))):
+            assert value.const_value is not None
+            assert value.const_value.numpy().shape == ()
+
     def test_one_that_is_shared_stays_for_the_others(self) -> None:
         m = model()
         replace_constant(m.graph.node("a"), 1, np.array([1, 6]))

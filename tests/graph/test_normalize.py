@@ -331,6 +331,154 @@ class TestInterface:
         assert operators(normalize(load(proto))) == ["Reshape"]
 
 
+class TestSizes:
+    """Sizes that the graph computes, and that no input can change, are constants."""
+
+    def model(self, body: str, source: str = "2,4,H,6", **constants: object) -> ir.Model:
+        """Returns the canonical form of a graph from x to y, which computes the same."""
+        proto = proto_of(
+            f"""<ir_version: 8, opset_import: ["": 17]>
+            g (float[{source}] x) => (float[a,b,c,d] y) {{ {body} }}""",
+            {name: np.array(value) for name, value in constants.items()},
+        )
+        sizes = [int(size) if size.isdigit() else 3 for size in source.split(",")]
+        return normalized(proto, {"x": random(*sizes)})
+
+    def test_of_a_vector(self) -> None:
+        # 4 channels are repeated once each, twice, once, once
+        model = self.model(
+            """
+            s = Shape (x)
+            c = Slice (s, one, two)
+            half = Div (c, two)
+            r = Concat <axis = 0> (one, half, one, one)
+            y = Tile (x, r)
+            """,
+            one=[1], two=[2],
+        )  # fmt: skip
+        assert operators(model) == ["Tile"]
+        assert constant_ints(model.graph.node(0).inputs[1]) == (1, 2, 1, 1)
+
+    def test_of_a_scalar(self) -> None:
+        # 6 wide: Range from 0 to 6 by 2
+        model = self.model(
+            """
+            s = Shape (x)
+            w = Gather (s, last)
+            i = Range (zero, w, step)
+            y = Gather <axis = 3> (x, i)
+            """,
+            last=3, zero=0, step=2,
+        )  # fmt: skip
+        assert operators(model) == ["Gather"]
+        indices = model.graph.node(0).inputs[1]
+        assert indices is not None
+        assert indices.shape == [3]
+        assert constant_ints(indices) == (0, 2, 4)
+
+    def test_of_another_type(self) -> None:
+        model = self.model(
+            """
+            s = Shape (x)
+            w = Gather (s, last)
+            i = Cast <to = 6> (w)
+            j = Sub (i, one)
+            k = Unsqueeze (j, axes)
+            y = Gather <axis = 3> (x, k)
+            """,
+            last=3, one=np.array(1, np.int32), axes=[0],
+        )  # fmt: skip
+        assert operators(model) == ["Gather"]
+        indices = model.graph.node(0).inputs[1]
+        assert indices is not None
+        assert (indices.dtype, constant_ints(indices)) == (ir.DataType.INT32, (5,))
+
+    def test_that_only_a_body_reads(self) -> None:
+        proto = proto_of(
+            """<ir_version: 8, opset_import: ["": 17]> g (float[N,4] x, bool b) => (int64[1] y) {
+                s = Shape (x)
+                c = Slice (s, one, two)
+                y = If (b) <
+                    then_branch = yes () => (int64[1] t) { t = Neg (c) },
+                    else_branch = no () => (int64[1] e) { e = Abs (c) }
+                >
+            }""",
+            {"one": np.array([1]), "two": np.array([2])},
+        )
+        model = normalized(proto, {"x": random(2, 4), "b": np.array(True)})
+        assert operators(model) == ["If"]
+        assert array(model, "c.folded").tolist() == [4]
+
+    @pytest.mark.parametrize("b", ["N", "?"])
+    def test_an_open_one_stays_computed(self, b: str) -> None:
+        model = self.model(
+            """
+            s = Shape (x)
+            n = Slice (s, zero, one)
+            r = Concat <axis = 0> (one, one, one, n)
+            y = Tile (x, r)
+            """,
+            source=f"{b},4,5,6", zero=[0], one=[1],
+        )  # fmt: skip
+        assert operators(model) == ["Shape", "Slice", "Concat", "Tile"]
+
+    def test_known_ones_beside_an_open_one(self) -> None:
+        # the sum of the two known sizes, 4 + 6, is a constant; the open one is not
+        model = self.model(
+            """
+            s = Shape (x)
+            n = Slice (s, zero, one)
+            c = Slice (s, one, two)
+            w = Slice (s, three, four)
+            t = Add (c, w)
+            r = Concat <axis = 0> (one, one, n, t)
+            y = Tile (x, r)
+            """,
+            source="N,4,5,6", zero=[0], one=[1], two=[2], three=[3], four=[4],
+        )  # fmt: skip
+        assert operators(model) == ["Shape", "Slice", "Concat", "Tile"]
+        assert array(model, "t.folded").tolist() == [10]
+
+    def test_an_output_of_the_graph_stays_computed(self) -> None:
+        proto = proto_of(
+            """<ir_version: 8, opset_import: ["": 17]>
+            g (float[2,4] x) => (int64[2] s, int64[2] y) { s = Shape (x) y = Neg (s) }"""
+        )
+        model = normalized(proto, {"x": random(2, 4)})
+        assert operators(model) == ["Shape", "Neg"]
+
+    def test_floats_stay_computed(self) -> None:
+        # numbers that are calculated with, not sizes: they are folded by nobody
+        model = self.model(
+            """
+            s = Shape (x)
+            w = Gather (s, last)
+            f = Cast <to = 1> (w)
+            y = Div (x, f)
+            """,
+            last=3,
+        )  # fmt: skip
+        assert operators(model) == ["Cast", "Div"]
+        assert array(model, "w.folded").tolist() == 6
+
+    @pytest.mark.parametrize("kind", [TensorProto.BOOL, TensorProto.UINT8, TensorProto.INT8])
+    def test_a_type_that_cannot_hold_a_size_changes_it(self, kind: int) -> None:
+        # 300 is True as a boolean, 44 in eight bits
+        proto = proto_of(
+            f"""<ir_version: 8, opset_import: ["": 17]>
+            g (float[300] x, int64[1] z) => (int64[1] y) {{
+                s = Shape (x)
+                n = Cast <to = {kind}> (s)
+                w = Cast <to = 7> (n)
+                y = Add (w, z)
+            }}"""
+        )
+        model = normalized(proto, {"x": random(300), "z": np.array([0])})
+        expected = 1 if kind == TensorProto.BOOL else 44
+        result = run(model, {"x": random(300), "z": np.array([0])})["y"]
+        assert result.tolist() == [expected]
+
+
 class TestPads:
     """`auto_pad` is explicit: worked out by hand from the published formula.
 
@@ -516,6 +664,33 @@ def view(middle: str, signature: str, opset: int = 17) -> onnx.ModelProto:
     )
 
 
+class TestAxes:
+    """Since opset 13 inference takes a normalisation without axes for invalid."""
+
+    @pytest.mark.parametrize("opset", [9, 13, 21])
+    def test_default_axes_are_written_out(self, opset: int) -> None:
+        model = normalized(
+            proto_of(
+                f'<ir_version: 8, opset_import: ["": {opset}]>'
+                "g (float[2,3,4,4] x) => (float[2,3,4,4] y) {"
+                "h = MeanVarianceNormalization (x) y = Relu (h) }"
+            ),
+            {"x": random(2, 3, 4, 4)},
+        )
+        axes = model.graph[0].attributes.get("axes")
+        assert (axes and list(axes.as_ints())) == (None if opset == 9 else [0, 2, 3])
+
+    def test_axes_that_are_named_stay(self) -> None:
+        model = normalized(
+            proto_of(
+                '<ir_version: 8, opset_import: ["": 17]> g (float[2,3,4] x) => (float[2,3,4] y) {'
+                "h = MeanVarianceNormalization <axes = [0, 1]> (x) y = Relu (h) }"
+            ),
+            {"x": random(2, 3, 4)},
+        )
+        assert list(model.graph[0].attributes["axes"].as_ints()) == [0, 1]
+
+
 class TestTargets:
     """A target that is computed from shapes is a constant, and the arithmetic is gone."""
 
@@ -622,6 +797,43 @@ class TestTargets:
         inputs = {"x": random(2, 6), "k": np.array([3, 2, 2]), "u": np.array([4, -3])}
         model = normalized(proto, inputs)
         assert operators(model) == ["Relu", "Reshape", "Abs", "Reshape"]
+
+    def test_a_batch_that_the_file_denies_is_still_copied(self) -> None:
+        # the output is said to have a batch of 1, the input any; the runtime only warns
+        middle = "s = Shape (h) n = Slice (s, first, one) t = Concat <axis = 0> (n, wide)"
+        proto = view(middle, "(float[N,4,2,3] x) => (float[1,24] y)")
+        model = normalized(proto, {"x": random(2, 4, 2, 3)})
+        assert constant_ints(model.graph.node(1).inputs[1]) == (0, 24)
+
+    def test_sizes_that_only_the_file_states_are_no_target(self) -> None:
+        # how many sizes are fed is open, so inference knows nothing of r; (3, 4) is but a claim
+        proto = view(
+            "r = Reshape (h, k)", "(float[2,6] x, int64[K] k, int64[2] t) => (float[a,b] y)"
+        )
+        proto.graph.node[-1].input[0] = "r"
+        proto.graph.value_info.append(helper.make_tensor_value_info("r", TensorProto.FLOAT, [3, 4]))
+        inputs = {"x": random(2, 6), "k": np.array([4, 3]), "t": np.array([3, 4])}
+        model = normalized(proto, inputs)
+        assert operators(model) == ["Relu", "Reshape", "Reshape"]
+        assert model.graph.node(1).inputs[1] is model.graph.inputs[1]
+
+    def test_an_operand_of_which_nothing_is_known(self) -> None:
+        proto = proto_of(
+            """<ir_version: 8, opset_import: ["": 17, "my": 1]>
+            g (float[2,6] x, int64[2] t) => (float[a,b] y) {
+                h = my.Thing (x)
+                r = Reshape (h, t)
+                y = Neg (r)
+            }"""
+        )
+        node = normalize(load(proto)).graph.node(1)
+        assert [v.name for v in node.inputs if v is not None] == ["h", "t"]
+
+    def test_an_axis_without_elements(self) -> None:
+        # x is (0, N) and becomes (0, N): the first 0 is a size, and copies one
+        proto = view("t = Shape (h)", "(float[0,N] x) => (float[a,b] y)")
+        model = normalized(proto, {"x": random(0, 3)})
+        assert constant_ints(model.graph.node(1).inputs[1]) == (0, 0)
 
     def test_one_after_the_other(self) -> None:
         # the second target needs a size that only the first, once constant, gives: 24

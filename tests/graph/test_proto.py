@@ -11,7 +11,7 @@ from onnx.external_data_helper import convert_model_to_external_data
 from oracle import proto_of
 
 from onnxtrim.errors import LoadError, ModelError, ShapeError
-from onnxtrim.graph import load
+from onnxtrim.graph import infer_shapes, load
 from onnxtrim.graph.proto import (
     check,
     inferred_types,
@@ -141,6 +141,58 @@ class TestInferredTypes:
             inferred_types(skeleton(load(proto_of(text, WEIGHTS))))
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 450
+
+
+class TestGroupNormalization:
+    """Inference knows nothing of it; its result has the sizes of its operand, which go on."""
+
+    TEXT = """<ir_version: 8, opset_import: ["": {opset}]>
+    g (float[N,4,H,6] x) => (float[a,b] y) {{
+        n = GroupNormalization <num_groups = 2> (x, s, s)
+        p = GlobalAveragePool (n)
+        f = Flatten (p)
+        y = MatMul (f, w)
+    }}"""
+
+    def proto(self, opset: int, text: str = TEXT) -> onnx.ModelProto:
+        # scale and bias had one figure a group before opset 21, and have one a channel since
+        scale = np.ones(2 if opset < 21 else 4, np.float32)
+        return proto_of(text.format(opset=opset), {"s": scale, "w": np.ones((4, 3), np.float32)})
+
+    @pytest.mark.parametrize("opset", [18, 20, 21, 23])
+    def test_what_comes_behind_is_inferred(self, opset: int) -> None:
+        found = inferred_types(self.proto(opset))
+        sizes = {name: str(found[name].shape) for name in ("n", "p", "f")}
+        assert sizes == {"n": "[N,4,H,6]", "p": "[N,4,1,1]", "f": "[N,4]"}
+        assert found["n"].type == ir.TensorType(ir.DataType.FLOAT)
+
+    def test_a_contradiction_behind_it_is_found(self) -> None:
+        # 4 channels come out of it, a matrix of 5 rows cannot take them
+        proto = self.proto(21)
+        proto.graph.initializer[1].CopyFrom(
+            onnx.numpy_helper.from_array(np.ones((5, 3), np.float32), "w")
+        )
+        with pytest.raises(ShapeError, match=r"^shape inference failed: "):
+            inferred_types(proto)
+
+    def test_the_model_keeps_the_operator_and_its_attributes(self) -> None:
+        source = load(self.proto(21))
+        before = ir.to_proto(source)
+        thicker = infer_shapes(source)
+        assert ir.to_proto(source) == before
+        node = thicker.graph.node(0)
+        assert (node.op_type, len(node.inputs)) == ("GroupNormalization", 3)
+        assert node.attributes["num_groups"].as_int() == 2
+        assert str(node.outputs[0].shape) == "[N,4,H,6]"
+        check(thicker)
+
+    def test_one_of_another_domain_is_not_meant(self) -> None:
+        text = self.TEXT.replace("n = Group", "n = my.Group").replace(
+            "opset_import: [", 'opset_import: ["my": 1, '
+        )
+        proto = self.proto(21, text)
+        assert "n" not in inferred_types(proto)
+        assert proto.graph.node[0].op_type == "GroupNormalization"
 
 
 class TestCheck:

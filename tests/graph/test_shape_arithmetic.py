@@ -20,7 +20,7 @@ def elements(body: str, opset: int = 17) -> tuple[Element, ...] | None:
     """Returns what is known of `t`, computed from x of (N, 3, H, 5) and fed integers f (2,)."""
     used = {name: array for name, array in CONSTANTS.items() if name in body}
     text = f"""<ir_version: 8, opset_import: ["": {opset}, "my": 1]>
-    g (float[N,3,H,5] x, int64[2] f, int64[K] g, float s) => (int64[r] y) {{
+    g (float[N,3,H,5] x, int64[2] f, int64[K] g, float s, float[16777217] l) => (int64[r] y) {{
         {body}
         y = my.Sink (t)
     }}"""
@@ -41,6 +41,9 @@ def elements(body: str, opset: int = 17) -> tuple[Element, ...] | None:
         ("a = Shape (x) t = Gather (a, pair)", (3, 5)),
         ("a = Shape (x) b = Gather (a, zero) t = Unsqueeze (b, first)", ("N",)),
         ("a = Shape (x) b = Cast <to = 6> (a) t = Cast <to = 7> (b)", ("N", 3, "H", 5)),
+        ("a = Shape (x) b = Cast <to = 1> (a) t = Cast <to = 7> (b)", ("N", 3, "H", 5)),
+        ("a = Shape (x) b = Cast <to = 11> (a) t = Cast <to = 7> (b)", ("N", 3, "H", 5)),
+        ("a = Shape (l) b = Cast <to = 11> (a) t = Cast <to = 7> (b)", (2**24 + 1,)),
         ("a = Shape (x) b = Gather (a, first) t = Squeeze (b)", ("N",)),
         ("a = Shape (x) t = Identity (a)", ("N", 3, "H", 5)),
         ("a = Shape (x) b = Gather (a, first) t = Concat <axis = 0> (b, rest)", ("N", -1)),
@@ -72,6 +75,11 @@ def test_what_is_known(body: str, expected: tuple[Element, ...]) -> None:
         "t = Concat <axis = 0> (many, first)",  # longer than any shape
         "a = my.Shape (x) t = Identity (a)",  # of another domain
         "a = Shape (x) t = Neg (a)",  # not followed
+        "a = my.Thing (x) t = Shape (a)",  # of a tensor of unknown rank
+        "a = Shape (x) t = Cast <to = 9> (a)",  # true or false
+        "a = Shape (x) b = Cast <to = 2> (a) t = Cast <to = 7> (b)",  # modulo 256
+        "a = Shape (l) b = Cast <to = 1> (a) t = Cast <to = 7> (b)",  # rounded to 2 ** 24
+        "t = Cast <to = 7> (f)",  # fed
     ],
 )
 def test_what_is_not_known(body: str) -> None:

@@ -7,7 +7,7 @@ from oracle import Arrays, proto_of
 
 from onnxtrim.errors import ModelError, ShapeError
 from onnxtrim.graph import infer_shapes, load, normalize
-from onnxtrim.graph.shapes import Shape, concrete_shapes, dims
+from onnxtrim.graph.shapes import Shape, concrete_shapes, dims, unranked
 
 ONES: Arrays = {"w": np.ones((3, 4), np.float32), "v": np.ones((4, 2), np.float32)}
 
@@ -33,6 +33,46 @@ class TestDims:
     )
     def test_of_a_value(self, stored: ir.Shape | None, expected: Shape | None) -> None:
         assert dims(ir.Value(name="v", shape=stored)) == expected
+
+
+class TestUnranked:
+    """The first operand or result of a node whose rank is not known."""
+
+    @staticmethod
+    def node(*inputs: ir.Value | None, outputs: tuple[ir.Value, ...] = ()) -> ir.Node:
+        return ir.Node("", "Thing", inputs, outputs=outputs)
+
+    KNOWN = ("N", 3), (2,), ()
+
+    def test_where_all_are_known_there_is_none(self) -> None:
+        values = [ir.Value(name=f"v{i}", shape=ir.Shape(s)) for i, s in enumerate(self.KNOWN)]
+        assert unranked(self.node(*values[:2], outputs=(values[2],))) is None
+
+    def test_an_operand(self) -> None:
+        known, hidden = ir.Value(name="k", shape=ir.Shape([2])), ir.Value(name="h")
+        assert unranked(self.node(known, hidden, outputs=(ir.Value(name="o"),))) == "h"
+
+    def test_a_result(self) -> None:
+        known = ir.Value(name="k", shape=ir.Shape([None]))
+        first = ir.Value(name="a", shape=ir.Shape([2]))
+        assert unranked(self.node(known, outputs=(first, ir.Value(name="o")))) == "o"
+
+    def test_what_is_left_out_has_no_rank_to_know(self) -> None:
+        known = ir.Value(name="k", shape=ir.Shape([2]))
+        assert unranked(self.node(None, known, outputs=(ir.Value(name=""),))) is None
+
+    def test_of_a_model(self) -> None:
+        # how many sizes are fed is open: the rank of r is, and with it that of all behind
+        proto = proto_of(
+            """<ir_version: 8, opset_import: ["": 17]>
+            g (float[2,6] x, int64[K] t) => (float[a,b] y) {
+                h = Relu (x)
+                r = Reshape (h, t)
+                y = Neg (r)
+            }"""
+        )
+        model = normalize(load(proto))
+        assert [unranked(node) for node in model.graph] == [None, "r", "r"]
 
 
 class TestInferShapes:

@@ -166,3 +166,22 @@ def test_weights_on_disk_are_read_when_they_are_written(tmp_path: Path) -> None:
     written = [save(m, tmp_path / f"{i}.onnx") for i, m in enumerate((thinner, expected))]
     assert_identical(run(onnx.load(written[0]), X), run(onnx.load(written[1]), X))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["0.onnx", "1.onnx", "m.data", "m.onnx"]
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_the_file_is_let_go_once_a_weight_is_read(tmp_path: Path, looked_at: bool) -> None:
+    onnx.save(
+        proto_of(TEXT, WEIGHTS), tmp_path / "m.onnx",
+        save_as_external_data=True, location="m.data", size_threshold=0,
+    )  # fmt: skip
+    model = normalize(load(tmp_path / "m.onnx"))
+    source = model.graph.initializers["w2"].const_value
+    assert isinstance(source, ir.ExternalTensor)
+    view = source.numpy() if looked_at else None
+    thinner = cut(model, analyze(model), plan_of(model, GONE)[1])
+    thin = thinner.graph.initializers["w2"].const_value
+    assert thin is not None
+    assert thin.numpy().shape == (36, 3)
+    assert source.raw is None or looked_at
+    assert view is None or view.tolist() == WEIGHTS["w2"].tolist()  # the file stays under it
+    assert source.numpy().tolist() == WEIGHTS["w2"].tolist()

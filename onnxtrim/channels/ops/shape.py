@@ -18,7 +18,7 @@ from onnxtrim.graph.constants import constant_ints, int_attr
 
 __all__ = ["ShapeOf"]
 
-_IN_ORDER = frozenset({"Cast", "Identity"})
+_IN_ORDER = frozenset({"Cast"})
 _PASSED_ON = frozenset({"Concat", "Slice", "Squeeze", "Unsqueeze"}) | _IN_ORDER
 
 

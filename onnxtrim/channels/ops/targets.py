@@ -22,7 +22,8 @@ SIZE_OPERANDS = frozenset({("ConstantOfShape", 0), ("Expand", 1), ("Reshape", 1)
 def rewrite_target(node: ir.Node, index: int, kept: Kept, axes: tuple[int, ...] = ()) -> None:
     """Writes the widths that are left into operand `index` of `node`; 1 and -1 stay.
 
-    So does 0, unless the axis that it copies loses other positions than that of the result. `axes` are the axes of the result that the elements stand for; all of them where it is empty.
+    So does 0, unless the axis that it copies loses other positions than that of the result. `axes`
+    are the axes of the result that the elements stand for; all of them where it is empty.
     """
     operand, y = node.inputs[index], node.outputs[0]
     cut = kept.cut_axes(name(y))
@@ -32,12 +33,13 @@ def rewrite_target(node: ir.Node, index: int, kept: Kept, axes: tuple[int, ...] 
         sizes = [_left(node, axis, size, kept) for axis, size in zip(axes, wanted, strict=True)]
         if tuple(sizes) != wanted:
             replace_constant(node, index, np.array(sizes, dtype=np.int64))
-    elif operand is not None and (cut or _sized_by_a_cut(operand, kept)):
-        known = {
-            place: kept.size(name(y), axis, size)
-            for place, axis in enumerate(axes)
-            if (size := sizes_of(y)[axis]) is not None
-        }
+        return
+    known = {
+        place: kept.size(name(y), axis, size)
+        for place, axis in enumerate(axes)
+        if (size := sizes_of(y)[axis]) is not None
+    }
+    if known and (not cut.keys().isdisjoint(axes) or _sized_by_a_cut(operand, kept)):
         override_elements(node, index, known, len(axes))
 
 
@@ -51,9 +53,10 @@ def _left(node: ir.Node, axis: int, wanted: int, kept: Kept) -> int:
     return left if wanted > 1 or left != kept.size(name(x), axis, size) else wanted
 
 
-def _sized_by_a_cut(operand: ir.Value, kept: Kept) -> bool:
+def _sized_by_a_cut(operand: ir.Value | None, kept: Kept) -> bool:
     """Returns whether a shape that the graph computes reads the size of a tensor that is cut."""
-    todo, seen = [operand], {operand}
+    todo = [operand] if operand is not None else []
+    seen = set(todo)
     while todo:
         node = todo.pop().producer()
         if node is not None and node.op_type == "Shape":

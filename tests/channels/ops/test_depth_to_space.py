@@ -1,5 +1,6 @@
 """DepthToSpace and SpaceToDepth: b * b channels for one, and back."""
 
+import onnx
 import pytest
 from cutting import Analysed, analysed, initializers
 
@@ -176,3 +177,19 @@ class TestSpaceToDepth:
 def test_no_macs_and_no_weight(node: str, case: Analysed) -> None:
     assert case.macs(node, h=(1, 12, 2, 2), s=(1, 3, 4, 4)) == 0
     assert case.weights(node) == ()
+
+
+@pytest.mark.skipif(
+    onnx.defs.onnx_opset_version() < 28, reason="the installed onnx ends before operator set 28"
+)
+def test_since_opset_28_space_may_go_into_rows_of_channels() -> None:
+    case = analysed(
+        "(float[N,3,4,4] x) => (float[N,2,2,2] y)",
+        """
+        [first] h = Conv (x, w1)
+        [stack] s = SpaceToDepth <blocksize = 2, mode = "CRD"> (h)
+        [last] y = Conv (s, w2)
+        """,
+        opset=28, w1=(2, 3, 1, 1), w2=(2, 8, 1, 1),
+    )  # fmt: skip
+    assert case.pattern(("h", 1), ("s", 1)) == [[0, 1], [0, 0, 0, 0, 1, 1, 1, 1]]

@@ -198,6 +198,24 @@ class TestTensors:
         )  # fmt: skip
         assert case.groups == {}
 
+    def test_a_width_of_one_is_known_where_inference_does_not_know_it(self) -> None:
+        # how far the mask is padded in its first axis is computed, so nothing is inferred of it
+        case = analysed(
+            "(float[2,3] x, int64[2] more) => (float[2,2] y)",
+            """
+            [first] h = MatMul (x, w1)
+            pads = Mul (more, nothing)
+            mask = Pad (figures, pads, , rows)
+            q = Add (h, mask)
+            [last] y = MatMul (q, w2)
+            """,
+            opset=18, w1=(3, 4), w2=(4, 2), figures=(2, 1),
+            nothing=np.zeros(2, np.int64), rows=np.array([0]),
+        )  # fmt: skip
+        assert case.pattern(("h", 1), ("q", 1)) == [[0, 1, 2, 3], [0, 1, 2, 3]]
+        assert case.pattern(("figures", 1), ("mask", 1)) == [[0], [0]]
+        assert case.sizes_after(case.units("h", 1, 1, 2)) == {"w1": (3, 2), "w2": (2, 2)}
+
     def test_channels_that_meet_positions_are_frozen(self) -> None:
         # p (N, 4) has channels on axis 1; h (N, 3, 4) has positions there: they meet on the right
         case = analysed(

@@ -125,6 +125,57 @@ class TestPassing:
         case = around("Dropout (h, ratio)", opset, ratio=np.array(0.5, np.float32))
         assert case.sizes_after(case.units("h", 1, 1))["w2"] == (2, 3, 1, 1)
 
+    def test_a_dropout_that_is_told_not_to_train(self) -> None:
+        case = around(
+            "Dropout (h, ratio, mode)", ratio=np.array(0.5, np.float32), mode=np.array(False)
+        )
+        assert case.sizes_after(case.units("h", 1, 1))["w2"] == (2, 3, 1, 1)
+
+    @pytest.mark.parametrize("fed", [False, True])
+    def test_a_dropout_that_trains_or_may_freezes_what_it_gets(self, fed: bool) -> None:
+        further: dict[str, Given] = {"ratio": np.array(0.5, np.float32)}
+        if not fed:
+            further["mode"] = np.array(True)
+        case = analysed(
+            f"(float[N,3,5,5] x {', bool mode' if fed else ''}) => (float[N,2,5,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            [middle] q = Dropout (h, ratio, mode)
+            [last] y = Conv (q, w2)
+            """,
+            further,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.MIXED, "middle")
+        assert reason.sentence == "Dropout draws noise for all of h"
+
+    @pytest.mark.parametrize("opset", [12, 13, 22])
+    @pytest.mark.parametrize("mode", [None, np.array(True), np.array(False)])
+    def test_a_dropout_that_may_train_draws_noise_for_all(
+        self, opset: int, mode: Given | None
+    ) -> None:
+        fed = ", bool train" if mode is None else ""
+        case = analysed(
+            f"(float[N,3,5,5] x{fed}) => (float[N,2,5,5] y)",
+            """
+            [first] h = Conv (x, w1)
+            [noise] q = Dropout (h, ratio, train)
+            [last] y = Conv (q, w2)
+            """,
+            {} if mode is None else {"train": mode},
+            opset=opset,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), ratio=np.array(0.5, np.float32),
+        )  # fmt: skip
+        if mode is not None and not np.any(mode):
+            assert case.sizes_after(case.units("h", 1, 1))["w2"] == (2, 3, 1, 1)
+            return
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.MIXED, "noise")
+        assert reason.sentence == "Dropout draws noise for all of h"
+
     def test_an_identity_in_a_model_that_is_not_normalised(self) -> None:
         model = load(
             proto_of(

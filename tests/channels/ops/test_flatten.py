@@ -116,8 +116,8 @@ def test_a_spatial_axis_of_unknown_size_freezes() -> None:
     assert reason.sentence == "h is regrouped, and a size of it is not known"
 
 
-def test_no_axis_in_front_makes_one_row() -> None:
-    # axis 4 of 4: all elements are rows, and the one column holds no channel
+def test_all_axes_in_front_become_rows_of_the_output() -> None:
+    # axis 4 of 4: all elements are rows, and the product hands these to the output
     case = analysed(
         "(float[2,3,1,3] x) => (float[12,5] y)",
         "[first] h = Conv (x, w1) f = Flatten <axis = 4> (h) [last] y = MatMul (f, w2)",

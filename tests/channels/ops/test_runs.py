@@ -141,7 +141,7 @@ class TestSymbolic:
 
     @pytest.mark.parametrize("value", [None, ir.Value(name="q")])
     def test_a_tensor_without_rank_has_none(self, value: ir.Value | None) -> None:
-        with pytest.raises(ValueError, match="the rank of '(q|)' is unknown"):
+        with pytest.raises(ValueError, match=r"^the rank of 'q?' is unknown$"):
             symbolic(value)
 
 

@@ -1,6 +1,5 @@
 """Squeeze and Unsqueeze: axes of one position come and go, channels stay."""
 
-import onnx_ir as ir
 import pytest
 from cutting import Analysed, Given, analysed, initializers, ints
 
@@ -241,5 +240,3 @@ def test_no_macs_and_no_weight() -> None:
     case = squeezed("Squeeze (h, axes)", 17, axes=ints(2))
     assert case.macs("out", h=(1, 4, 1, 3), s=(1, 4, 3)) == 0
     assert case.weights("out") == ()
-
-
