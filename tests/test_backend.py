@@ -22,7 +22,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, version_converter
 from onnx.backend.test.loader import load_model_tests
 from oracle import run
 
@@ -36,14 +36,17 @@ from onnxtrim.surgery import cut, verify
 
 KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted")
 
-SPARSELY = 8
-"""Of the models that spell a function out in nodes, one in so many is in the plain run."""
+SPARSELY = 16
+"""Of the models of several nodes, functions spelt out, one in so many is in the plain run."""
 
-ENOUGH = 2
-"""So many cuts of each operator are in the plain run."""
+OF_EACH = 6
+"""So many models of each operator are in the plain run, one from each sixth of them by name."""
 
 WIDEST = 64
 """Axes longer than this get no layers: these would be large."""
+
+OLDEST = 7
+"""Before this operator set operands did not broadcast; such models are converted to it."""
 
 NEVER_FREE = {
     "GridSample",  # its maps have a single channel
@@ -139,14 +142,24 @@ def outputs(model: Any, inputs: Values, *, optimize: bool = False) -> Values | s
         return kind[0] if kind else text[:60]
 
 
-def runnable(kind: str, *, every: bool) -> Iterator[Case]:
-    """Yields the models that the runtime can run: `every` one, or those of the plain run."""
-    long = 0
-    for case in cases(kind):
-        long += case.name.endswith("_expanded")
-        chosen = every or not case.name.endswith("_expanded") or long % SPARSELY == 0
-        if chosen and not isinstance(expected(case), str):
-            yield case
+def results(case: Case) -> tuple[Values, ...]:
+    """Returns the outputs for each set of inputs of a model that can run."""
+    found = expected(case)
+    return () if isinstance(found, str) else found
+
+
+def runnable(kind: str, *, every: bool) -> list[Case]:
+    """Returns the models that the runtime can run: `every` one, or those of the plain run."""
+    found = [case for case in cases(kind) if not isinstance(expected(case), str)]
+    if every:
+        return found
+    alike: dict[str, list[Case]] = defaultdict(list)
+    for case in found:
+        alike[case.operators[0] if len(case.operators) == 1 else ""].append(case)
+    strides = (
+        (group, -(-len(group) // OF_EACH) if key else SPARSELY) for key, group in alike.items()
+    )
+    return [case for group, stride in strides for case in group[::stride]]
 
 
 class TestAsTheyAre:
@@ -191,7 +204,7 @@ def difference(case: Case) -> str:
         return failed
     thinner = cut(model, channels, make_plan(channels, model.graph.initializers, NONE, ""))
     fed = {value.name for value in thinner.graph.inputs}
-    for inputs, wanted in zip(case.inputs, expected(case), strict=True):
+    for inputs, wanted in zip(case.inputs, results(case), strict=True):
         found = outputs(thinner, {name: inputs[name] for name in inputs if name in fed})
         if isinstance(found, str):
             return found
@@ -244,36 +257,31 @@ class Cuts:
 
 
 def cuts(*, every: bool) -> Cuts:
-    """Returns what comes of `every` cut, or of those of the plain run."""
+    """Returns what comes of `every` cut, or of those of the plain run: one for each operator."""
     wrong: dict[tuple[str, str, int], str] = {}
-    proven: dict[str, int] = defaultdict(int)
+    free: dict[str, bool] = {}
     for kind in KINDS:
         for case in runnable(kind, every=every):
-            [operator, *others] = case.operators
-            for name, axis in places(case) if not others or every else list(places(case))[:1]:
-                if not every and not others and proven[operator] >= ENOUGH:
+            operator = case.operators[0] if len(case.operators) == 1 else ""
+            for name, axis in places(case) if operator or every else list(places(case))[:1]:
+                if operator and not every and free.get(operator):
                     break
                 outcome = half_removed(case, name, axis)
                 if isinstance(outcome, str):
                     wrong[case.name, name, axis] = outcome
-                elif not others:
-                    proven[operator] += outcome
-    return Cuts(wrong, {operator for operator, count in proven.items() if count == 0})
+                elif outcome is not None:
+                    free[operator] = outcome or free.get(operator, False)
+    return Cuts(wrong, {operator for operator in free if operator and not free[operator]})
 
 
 def places(case: Case) -> Iterator[tuple[str, int]]:
     """Yields the inputs and axes of a model that a layer can be set before."""
-    if not case.inputs or not all(map(is_numeric, [*case.inputs[0].values(), *results(case)])):
+    known = [v for values in (*case.inputs[:1], *results(case)[:1]) for v in values.values()]
+    if not case.inputs or not all(map(is_numeric, known)):
         return
     for name, array in case.inputs[0].items():
         if array.dtype == np.float32 and array.size:
             yield from ((name, axis) for axis, n in enumerate(array.shape) if 2 <= n <= WIDEST)
-
-
-def results(case: Case) -> list[Any]:
-    """Returns the outputs for the first inputs."""
-    found = expected(case)
-    return [] if isinstance(found, str) else list(found[0].values())
 
 
 def is_numeric(value: object) -> bool:
@@ -281,8 +289,11 @@ def is_numeric(value: object) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind in "fiub"
 
 
-def half_removed(case: Case, name: str, axis: int) -> bool | str:
-    """Returns whether half of every group can go; what went wrong, if anything did."""
+def half_removed(case: Case, name: str, axis: int) -> bool | str | None:
+    """Returns whether half of every group can go; what went wrong, if anything did.
+
+    None stands for a model of which the runtime cannot tell what it computed before.
+    """
     proto = between_layers(case, name, axis)
     inputs = {name: case.inputs[0][name]}
     try:
@@ -291,9 +302,11 @@ def half_removed(case: Case, name: str, axis: int) -> bool | str:
         if failed := failed_rules(channels):
             return failed
         removed = np.concatenate([NONE, *(g.units[: g.width // 2] for g in channels.groups)])
-        before = outputs(proto, inputs, optimize=True) if removed.size else ""
+        if not removed.size:
+            return False
+        before = outputs(proto, inputs, optimize=True)
         if isinstance(before, str) or not all(np.isfinite(a).all() for a in before.values()):
-            return False  # nothing can go, or the runtime cannot tell what it computed before
+            return None
         thinner = cut(model, channels, make_plan(channels, model.graph.initializers, removed, ""))
         verify(model, thinner, channels, np.sort(removed), inputs, 1)
     except OnnxtrimError as error:
@@ -307,7 +320,10 @@ def between_layers(case: Case, name: str, axis: int) -> onnx.ModelProto:
     The other inputs are constants.
     """
     array, rng = case.inputs[0][name], np.random.default_rng(3)
-    graph = case.model.graph
+    source = case.model
+    if case.versions.get("", OLDEST) < OLDEST:
+        source = version_converter.convert_version(source, OLDEST)
+    graph = source.graph
     weights = [*graph.initializer]
     known = {tensor.name for tensor in weights} | {name}
     weights += [
@@ -323,7 +339,7 @@ def between_layers(case: Case, name: str, axis: int) -> onnx.ModelProto:
         copy.input[:] = [written if operand == name else operand for operand in node.input]
         nodes.append(copy)
     ends = []
-    for value, found in zip(graph.output, results(case), strict=True):
+    for value, found in zip(graph.output, results(case)[0].values(), strict=True):
         read = value.name
         if found.dtype != np.float32:
             nodes.append(helper.make_node("Cast", [read], [f"{read}.float"], to=TensorProto.FLOAT))
@@ -337,7 +353,7 @@ def between_layers(case: Case, name: str, axis: int) -> onnx.ModelProto:
         ends.append(helper.make_tensor_value_info(read, TensorProto.FLOAT, sizes))
     start = helper.make_tensor_value_info(name, TensorProto.FLOAT, array.shape)
     model = onnx.ModelProto()
-    model.CopyFrom(case.model)
+    model.CopyFrom(source)
     model.ir_version = max(model.ir_version, 4)  # before, weights had to be inputs too
     model.graph.CopyFrom(helper.make_graph(nodes, "between", [start], ends, weights))
     return model

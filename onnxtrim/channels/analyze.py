@@ -35,10 +35,13 @@ def analyze(model: ir.Model, rules: tuple[OpRule, ...] = RULES) -> ChannelMap:
             sentence = f"{output.name} is an output of the graph"
             relations.seal(output, Reason(Code.GRAPH_OUTPUT, "", sentence))
         for node, rule, version in found:
+            described.pop(node, None)
             if _relate(node, rule, version, relations) and rule is not None:
                 described[node] = rule
-            else:
-                described.pop(node, None)
+                for weight in rule.weights(node):
+                    if weight.writes is not None:
+                        made = relations.axis(weight.value, weight.writes)
+                        relations.written += [] if isinstance(made, Fixed) else [made]
         return relations
 
     relations, solution = settle(relate)

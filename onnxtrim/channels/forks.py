@@ -18,7 +18,7 @@ __all__ = ["settle"]
 
 _Key = tuple[str, int]
 _Trial = dict[_Key, tuple[Ids, Ids]]
-"""The units at stake at each fork, and those among them that can go."""
+"""The units at stake at each fork, and those among them that some weight makes and that can go."""
 
 _FEWEST = 2
 """A fork with fewer free units is as good as frozen: one must stay."""
@@ -46,11 +46,15 @@ def settle(relate: Callable[[Mapping[_Key, int], int], Relations]) -> tuple[Rela
 
 
 def _trial(relations: Relations, solution: Solution) -> _Trial:
-    """Returns what is free at each fork."""
-    return {
-        fork.key: (np.unique(solution.unit_of[fork.ids]), solution.free(fork.ids))
-        for fork in relations.forks
-    }
+    """Returns what is free at each fork; units that no weight makes are nothing to cut."""
+    made = np.zeros(len(solution.reasons), dtype=np.bool_)
+    for ids in relations.written:
+        made[solution.unit_of[ids]] = True
+    found = {}
+    for fork in relations.forks:
+        free = solution.free(fork.ids)
+        found[fork.key] = np.unique(solution.unit_of[fork.ids]), free[made[free]]
+    return found
 
 
 def _best(trials: list[_Trial]) -> dict[_Key, int]:

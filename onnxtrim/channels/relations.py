@@ -57,6 +57,7 @@ class Relations:
         count: how many ids there are.
         barriers: the reasons of the nodes that freeze all they touch.
         forks: the choices that rules came to.
+        written: the ids that weights make.
 
     Args:
         choices: what to take at forks that are known, by key.
@@ -68,6 +69,7 @@ class Relations:
     ) -> None:
         """Starts without ids."""
         self.forks: list[Fork] = []
+        self.written: list[Ids] = []
         self._choices = choices or {}
         self._choice = choice
         self.axes: dict[tuple[str, int], Channels] = {}

@@ -441,6 +441,7 @@ class Forks:
         firsts = []
         for free in self.forks:
             ids = rel.fresh(6)
+            rel.written.append(ids)
             firsts.append(ids[:1])
             chosen.append(rel.fork(len(free), ids))
             rel.same(ids[free[chosen[-1]] :], Fixed(BECAUSE))

@@ -289,3 +289,18 @@ def test_no_macs_and_no_weight() -> None:
     case = picked(ints(1, 0), 2)
     assert case.macs("pick", h=(1, 5, 4, 4), t=(1, 2, 4, 4)) == 0
     assert case.weights("pick") == ()
+
+
+def test_positions_that_are_picked_do_not_take_the_place_of_channels() -> None:
+    case = analysed(
+        "(float[N,3,5,5] x) => (float[N,2] y)",
+        """
+        [first] h = Conv (x, w1)
+        [pick] g = Gather <axis = 2> (h, rows)
+        [flat] f = Flatten (g)
+        [last] y = MatMul (f, w2)
+        """,
+        w1=(2, 3, 1, 1), rows=np.array([3, 0, 4, 1], dtype=np.int64), w2=(40, 2),
+    )  # fmt: skip
+    assert {name: group.width for name, group in case.groups.items()} == {"first": 2}
+    assert case.sizes_after(case.units("h", 1, 0)) == {"w1": (1, 3, 1, 1), "w2": (20, 2)}
