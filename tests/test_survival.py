@@ -4,7 +4,6 @@ Weights are made so that the units at even positions matter least: half of each 
 """
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -632,12 +631,13 @@ AROUND = """
 """
 """Four convolutions of which the second writes into something that nobody knows, c to m."""
 
-AROUND_WEIGHTS: dict[str, Callable[[], npt.NDArray[Any]]] = {
-    "w1": lambda: weight(8, 3, 1, 1),
-    "w2": lambda: weight(6, 8, 1, 1),
-    "w3": lambda: weight(4, 6, 1, 1),
-    "w4": lambda: weight(2, 4, 1, 1),
-}
+
+def around_weights() -> Arrays:
+    return {
+        "w1": weight(8, 3, 1, 1), "w2": weight(6, 8, 1, 1), "w3": weight(4, 6, 1, 1),
+        "w4": weight(2, 4, 1, 1),
+    }  # fmt: skip
+
 
 AROUND_THIN = {
     "w1": (4, 3, 1, 1), "w2": (6, 4, 1, 1), "w3": (2, 6, 1, 1), "w4": (2, 2, 1, 1),
@@ -647,7 +647,6 @@ AROUND_THIN = {
 
 def around(unknown: str, domains: str = "", inputs: str = "", **further: Any) -> onnx.ModelProto:  # noqa: ANN401
     """Returns the four convolutions around something unknown; the file states the sizes behind."""
-    arrays = {name: make() for name, make in AROUND_WEIGHTS.items()}
     return proto_of(
         text(
             f"(float[N,3,6,5] x{inputs}) => (float[N,2,6,5] y) "
@@ -655,7 +654,7 @@ def around(unknown: str, domains: str = "", inputs: str = "", **further: Any) ->
             AROUND.format(unknown),
             domains=domains,
         ),
-        arrays | {name: np.array(value) for name, value in further.items()},
+        around_weights() | {name: np.array(value) for name, value in further.items()},
     )
 
 
@@ -728,7 +727,7 @@ class TestBodies:
                 [four] y = Conv (e, w4)
                 """,
             ),
-            {name: make() for name, make in AROUND_WEIGHTS.items()},
+            around_weights(),
         )
         result = pruned(proto)
         assert sizes(result.model) == {

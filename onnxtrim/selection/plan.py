@@ -145,8 +145,9 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
             raise PlanError(
                 f"the plan keeps channels on axis {axis} of {name!r} that it removes elsewhere"
             )
-    for (name, axis), units in channel_map.axes.items():
-        if gone[units].all():
+    named = [(name, axis) for name, axis, _ in _entries(plan)]
+    for name, axis in [*named, *channel_map.axes]:
+        if gone[channel_map.axes[name, axis]].all():
             raise PlanError(
                 f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least"
             )

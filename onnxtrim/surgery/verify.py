@@ -19,7 +19,7 @@ from onnxtrim.channels.relations import Ids
 from onnxtrim.errors import ModelError, OnnxtrimError, VerificationError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.constants import node_label
-from onnxtrim.graph.edit import new_initializer
+from onnxtrim.graph.edit import free_name, new_initializer
 from onnxtrim.graph.runtime import Arrays, Runner
 from onnxtrim.graph.shapes import dims
 
@@ -116,7 +116,8 @@ def _mask_operand(
     kind = weight.dtype or ir.DataType.FLOAT
     name = f"{node_label(node)}.mask"
     mask = new_initializer(graph, name, stays.astype(kind.numpy()).reshape(shape))
-    product = ir.Node("", "Mul", [weight, mask], outputs=[ir.Value(name=f"{mask.name}.product")])
+    result = ir.Value(name=free_name(graph, f"{mask.name}.product"))
+    product = ir.Node("", "Mul", [weight, mask], outputs=[result])
     product.outputs[0].type = weight.type
     product.outputs[0].shape = weight.shape
     graph.insert_before(node, product)

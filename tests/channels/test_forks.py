@@ -517,10 +517,12 @@ class TestSettle:
             taken.append(dict(choices))
             rel = Relations(choices, choice)
             ids = rel.fresh(4)
+            rel.written.append(ids)
             if rel.fork(2, ids) == 0:
                 rel.same(ids, Fixed(BECAUSE))
             else:
                 more = rel.fresh(3)
+                rel.written.append(more)
                 if rel.fork(2, more) == 0:
                     rel.same(more, Fixed(BECAUSE))
             return rel
