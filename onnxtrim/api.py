@@ -29,7 +29,7 @@ from onnxtrim.config import (
     prune_configs,
 )
 from onnxtrim.criteria import CRITERIA, Needs, score_groups
-from onnxtrim.errors import BudgetError, DataError, PlanError, UsageError
+from onnxtrim.errors import BudgetError, DataError, ModelError, PlanError, UsageError
 from onnxtrim.execute import Job, PruneResult, execute
 from onnxtrim.graph import ModelSource
 from onnxtrim.graph.shapes import Shape, dims
@@ -57,6 +57,9 @@ from onnxtrim.selection import (
 from onnxtrim.subject import Subject, prepare
 
 __all__ = ["PruneResult", "apply", "compare", "inspect", "prune"]
+
+_OLDEST_OPSET = 7
+"""Before it operators did not broadcast from the right, and the runtime has few of them left."""
 
 
 def prune(
@@ -88,6 +91,7 @@ def prune(
         raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
     with clock("prepare"):
         subject = prepare(model, data, reading)
+        _require_provable(subject)
         channel_map = _restricted(subject.channel_map, config)
         _require_groups(channel_map)
     with clock("measure"):
@@ -138,6 +142,7 @@ def apply(
         plan = PrunePlan.from_json(_text(Path(plan)))
     with clock("prepare"):
         subject = prepare(model, data, reading)
+        _require_provable(subject)
         removed = removed_units(subject.channel_map, plan)
         weights = subject.model.graph.initializers
         full = make_plan(subject.channel_map, weights, removed, subject.facts.sha256)
@@ -278,6 +283,16 @@ def _restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
                     f"{option} {glob}: matches no group; inspect lists their names and tensors"
                 )
     return channel_map.restricted(config.include, config.exclude)
+
+
+def _require_provable(subject: Subject) -> None:
+    """Raises ModelError where the runtime has no operators to prove a result with."""
+    version = subject.model.opset_imports.get("", _OLDEST_OPSET)
+    if version < _OLDEST_OPSET:
+        raise ModelError(
+            f"{subject.facts.name}: operator set {version} is older than {_OLDEST_OPSET}; convert "
+            "the model by onnx.version_converter first"
+        )
 
 
 def _require_groups(channel_map: ChannelMap) -> None:

@@ -381,6 +381,6 @@ BLOCKS: tuple[Block, ...] = (
     conv, conv, conv, conv, _depthwise, _depthwise, _conv_transpose, _batch_norm, _batch_norm,
     _normalization, _activation, _activation, _activation, _scaled, _where, _pool, _resized,
     _residual, _residual, _concat, _concat, _split, _slice, _gather, _pad, _tiled, _shuffled,
-    _into_space, _squeeze_excite, _spatial_gate, _channels_last, _einsum, _from_the_left, _attention,
-    _recurrent, _shared_kernel, _half_in_space,
+    _into_space, _squeeze_excite, _spatial_gate, _channels_last, _einsum, _from_the_left,
+    _attention, _recurrent, _shared_kernel, _half_in_space,
 )  # fmt: skip

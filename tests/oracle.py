@@ -59,15 +59,16 @@ def masked_by_hand(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> on
     for node in copy.graph.node:
         if all(name in constant for name in node.input if name):
             constant.update(node.output)
+        weights = list(node.input)
         for operand, axis in _reading_axes(node, sizes, constant):
-            units = channel_map.axes.get((node.input[operand], axis))
+            units = channel_map.axes.get((weights[operand], axis))
             if units is None or not np.isin(units, removed).any():
                 continue
-            weight = node.input[operand]
-            shape = [-1 if i == axis else 1 for i in range(len(sizes[weight]))]
+            weight = node.input[operand]  # masked by now, where it reads with another axis too
+            shape = [-1 if i == axis else 1 for i in range(len(sizes[weights[operand]]))]
             mask = (~np.isin(units, removed)).reshape(shape)
-            name = f"{weight}.{node.output[0]}.{operand}"
-            kind = onnx.helper.tensor_dtype_to_np_dtype(kinds[weight])
+            name = f"{weights[operand]}.{node.output[0]}.{operand}.{axis}"
+            kind = onnx.helper.tensor_dtype_to_np_dtype(kinds[weights[operand]])
             tensor = numpy_helper.from_array(mask.astype(kind), f"{name}.mask")
             copy.graph.initializer.append(tensor)
             nodes.append(onnx.helper.make_node("Mul", [weight, f"{name}.mask"], [f"{name}.masked"]))

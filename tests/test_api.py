@@ -793,3 +793,17 @@ def test_a_model_that_the_runtime_cannot_run_is_a_run_error() -> None:
     with pytest.raises(onnxtrim.RunError, match=r"^ONNX Runtime cannot run the model") as caught:
         prune(proto, x, macs=0.5, criterion="l1")
     assert "made up" not in str(caught.value)
+
+
+def test_an_operator_set_too_old_for_the_proof_is_one_line() -> None:
+    text = """<ir_version: 3, opset_import: ["": 6]>
+    g (float[1,3,4,4] x) => (float[1,2,4,4] y) {
+        h = Conv (x, w1) r = Relu (h) y = Conv (r, w2)
+    }"""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (4, 3, 1, 1), "w2": (2, 4, 1, 1)}
+    arrays = {name: rng.standard_normal(s).astype(np.float32) for name, s in shapes.items()}
+    message = "model: operator set 6 is older than 7; convert the model by onnx.version_converter"
+    with pytest.raises(onnxtrim.ModelError, match=message):
+        onnxtrim.prune(proto_of(text, arrays), ratio=0.5, criterion="l1")
+    assert [group.before for group in onnxtrim.inspect(proto_of(text, arrays)).groups] == [4]

@@ -32,7 +32,7 @@ class Topology:
         header = f'<ir_version: 8, opset_import: ["": {self.opset}]>'
         model = onnx.parser.parse_model(f"{header} g {self.signature} {{ {self.body} }}")
         for name, shape in self.weights.items():
-            array = rng.standard_normal(shape) / np.sqrt(max(np.prod(shape[1:]), 1.0))
+            array = rng.standard_normal(shape) / np.sqrt(max(float(np.prod(shape[1:])), 1.0))
             if name.endswith("var"):
                 array = np.abs(array) + 0.5
             tensor = numpy_helper.from_array(array.astype(np.float32), name)
@@ -95,7 +95,8 @@ def _resnet(*, folded: bool) -> Topology:
 
 
 def _densenet(*, pre_activation: bool) -> Topology:
-    body, weights, width = "x0 = Conv <pads = [1,1,1,1]> (x, ws) ", {"ws": (24, 3, 3, 3)}, 24
+    body, width = "x0 = Conv <pads = [1,1,1,1]> (x, ws) ", 24
+    weights: dict[str, Shape] = {"ws": (24, 3, 3, 3)}
     for i in range(4):
         source = f"x{i}"
         if pre_activation:

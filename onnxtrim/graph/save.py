@@ -13,14 +13,16 @@ from pathlib import Path
 import onnx_ir as ir
 
 from onnxtrim.errors import OutputError
-from onnxtrim.graph.edit import weight_bytes
+from onnxtrim.graph.edit import in_memory, initializers, weight_bytes
 from onnxtrim.graph.proto import skeleton
-from onnxtrim.graph.stream import pieces
 
 __all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save", "saved_bytes"]
 
 EXTERNAL_BYTES = 512 * 2**20
 """Weights above this lie beside the model: a protobuf holds at most 2 GB, and parses in full."""
+
+LATE_BYTES = 64 * 2**20
+"""So do weights that are read only now, from a file beside the original: they pass one by one."""
 
 
 def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
@@ -30,33 +32,32 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
         OutputError: the folder is missing, is no folder, or cannot be written to.
     """
     target = Path(path)
-    external = f"{target.name}.data" if weight_bytes(model) > EXTERNAL_BYTES else None
+    external = f"{target.name}.data" if _beside(model) else None
     with _staging(target) as folder:
-        if external is None:
-            _write(model, folder / target.name)
-        else:
-            ir.save(model, folder / target.name, external_data=external)
+        ir.save(
+            in_memory(model) if external is None else model,
+            folder / target.name,
+            format="protobuf",
+            external_data=external,
+        )
+        if external is not None:
             os.replace(folder / external, target.with_name(external))
         os.replace(folder / target.name, target)
     return target
 
 
 def saved_bytes(model: ir.Model) -> int:
-    """Returns how many bytes `save` writes; above the threshold, weights and structure apart."""
-    weights = weight_bytes(model)
-    if weights > EXTERNAL_BYTES:
-        return int(skeleton(model).ByteSize()) + weights
-    return sum(len(p) if isinstance(p, bytes) else p.nbytes for p in pieces(model))
+    """Returns how many bytes `save` writes; weights beside the model and structure apart."""
+    if _beside(model):
+        return int(skeleton(model).ByteSize()) + weight_bytes(model)
+    return int(ir.to_proto(in_memory(model)).ByteSize())
 
 
-def _write(model: ir.Model, path: Path) -> None:
-    """Writes one file, weight by weight."""
-    with path.open("wb") as file:
-        for piece in pieces(model):
-            if isinstance(piece, bytes):
-                file.write(piece)
-            else:
-                piece.tofile(file)
+def _beside(model: ir.Model) -> bool:
+    """Returns whether the weights of `model` are to lie beside it."""
+    tensors = [value.const_value for value in initializers(model)]
+    late = sum(t.nbytes for t in tensors if isinstance(t, ir.ExternalTensor | ir.LazyTensor))
+    return weight_bytes(model) > EXTERNAL_BYTES or late > LATE_BYTES
 
 
 def atomic_write(path: str | os.PathLike[str], text: str) -> Path:

@@ -21,7 +21,7 @@ from onnxtrim.graph import proto as edge
 from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.edit import free_name, new_initializer
 from onnxtrim.graph.runtime import Arrays, Runner
-from onnxtrim.graph.shapes import dims
+from onnxtrim.graph.shapes import dims, unranked
 
 __all__ = ["TOLERANCE", "Verification", "masked", "verify"]
 
@@ -95,22 +95,27 @@ def masked(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> ir.Model:
     gone = np.zeros(channel_map.unit_count, dtype=np.bool_)
     gone[removed] = True
     for node in list(graph):
-        rule = rule_of(model, node)
+        rule = rule_of(model, node) if unranked(node) is None else None
+        operands = list(node.inputs)
+        read: list[tuple[ir.Value, int]] = []
         for weight in rule.weights(node) if rule is not None else ():
             units = channel_map.axes.get((str(weight.value.name), weight.reads or 0))
-            if weight.reads is not None and units is not None and gone[units].any():
-                _mask_operand(graph, node, weight.value, weight.reads, ~gone[units])
+            if weight.reads is None or units is None or not gone[units].any():
+                continue
+            places = [i for i, value in enumerate(operands) if value is weight.value]
+            place = places[read.count((weight.value, weight.reads))]
+            read.append((weight.value, weight.reads))
+            _mask_operand(graph, node, place, weight.reads, ~gone[units])
     return model
 
 
 def _mask_operand(
-    graph: ir.Graph,
-    node: ir.Node,
-    weight: ir.Value,
-    axis: int,
-    stays: npt.NDArray[np.bool_],
+    graph: ir.Graph, node: ir.Node, index: int, axis: int, stays: npt.NDArray[np.bool_]
 ) -> None:
-    """Puts `weight * mask` in the place of `weight` as an operand of `node`."""
+    """Puts `weight * mask` in the place of the weight that is operand `index` of `node`."""
+    weight = node.inputs[index]
+    if weight is None:
+        raise ValueError(f"{node_label(node)} has no operand {index}")
     shape = [1] * len(dims(weight) or ())
     shape[axis] = len(stays)
     kind = weight.dtype or ir.DataType.FLOAT
@@ -121,7 +126,7 @@ def _mask_operand(
     product.outputs[0].type = weight.type
     product.outputs[0].shape = weight.shape
     graph.insert_before(node, product)
-    node.replace_input_with(list(node.inputs).index(weight), product.outputs[0])
+    node.replace_input_with(index, product.outputs[0])
 
 
 def _check_interface(before: ir.Model, after: ir.Model) -> None:

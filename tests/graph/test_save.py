@@ -1,5 +1,6 @@
 """`ir.Model` -> file, whole or not at all."""
 
+import importlib
 import os
 from pathlib import Path
 
@@ -38,8 +39,6 @@ def model() -> ir.Model:
 
 def external_above(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """Puts weights beside the model from `size` bytes on."""
-    import importlib
-
     monkeypatch.setattr(importlib.import_module(MODULE), "EXTERNAL_BYTES", size)
 
 
@@ -154,6 +153,23 @@ class TestTwoFiles:
         assert isinstance(source.graph.initializers["w"].const_value, ir.ExternalTensor)
         (tmp_path / "a" / "out.onnx.data").unlink()
         assert_identical(run(onnx.load(tmp_path / "b" / "out.onnx"), X), run(model(), X))
+
+    def test_large_ones_that_lay_beside_the_original_do_so_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "a").mkdir()
+        with monkeypatch.context() as patch:
+            external_above(patch, 0)
+            path = save(model(), tmp_path / "a" / "out.onnx")
+        monkeypatch.setattr(importlib.import_module(MODULE), "LATE_BYTES", 0)
+        save(model(), tmp_path / "one.onnx")
+        save(load(path), tmp_path / "two.onnx")
+        names = {"a", "one.onnx", "two.onnx", "two.onnx.data"}
+        assert set(os.listdir(tmp_path)) == names
+        assert saved_bytes(load(path)) >= BYTES
+        assert_identical(
+            Runner(load(tmp_path / "two.onnx"), optimize=False)(X), run(proto_of(TEXT, WEIGHTS), X)
+        )
 
     def test_weights_in_the_body_of_an_if_come_along(self, tmp_path: Path) -> None:
         (tmp_path / "a").mkdir()

@@ -280,19 +280,20 @@ def test_a_plan_does_not_fit_a_model_of_other_widths() -> None:
     with pytest.raises(PlanError, match="not increasing figures from 0 to 4"):
         cut(model, analyze(model), planned(*FIRST.units[[1, 4]]))
 
-    def test_nothing_left_of_a_computed_tensor(self) -> None:
-        text = """<ir_version: 8, opset_import: ["": 17]>
-        g (float[N, 3, 4, 4] x) => (float[N, 2, 4, 4] y) <int64[2] sizes = {2, 2}> {
-          [first] h = Conv(x, w1)
-          p, q = Split <axis = 1> (h, sizes)
-          [last] y = Conv(p, w2)
-          [other] z = Conv(q, w3)
-          [sum] s = Conv(z, w4)
-          y2 = Add(y, s)
-        }""".replace("[N, 2, 4, 4] y)", "[N, 2, 4, 4] y2)")
-        shapes = {"w1": (4, 3, 1, 1), "w2": (2, 2, 1, 1), "w3": (3, 2, 1, 1), "w4": (2, 3, 1, 1)}
-        rng = np.random.default_rng(1)
-        arrays = {n: rng.standard_normal(shape).astype(np.float32) for n, shape in shapes.items()}
-        channels = analyze(normalize(load(proto_of(text, arrays))))
-        with pytest.raises(PlanError, match=r"leaves nothing on axis 1 of '[pw]2?'; keep one"):
-            removed_units(channels, PrunePlan("", {"w1": {0: (2, 3)}}))
+
+def test_nothing_left_of_a_computed_tensor() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]>
+    g (float[N, 3, 4, 4] x) => (float[N, 2, 4, 4] y) <int64[2] sizes = {2, 2}> {
+      [first] h = Conv(x, w1)
+      p, q = Split <axis = 1> (h, sizes)
+      [last] y = Conv(p, w2)
+      [other] z = Conv(q, w3)
+      [sum] s = Conv(z, w4)
+      y2 = Add(y, s)
+    }""".replace("[N, 2, 4, 4] y)", "[N, 2, 4, 4] y2)")
+    shapes = {"w1": (4, 3, 1, 1), "w2": (2, 2, 1, 1), "w3": (3, 2, 1, 1), "w4": (2, 3, 1, 1)}
+    rng = np.random.default_rng(1)
+    arrays = {n: rng.standard_normal(shape).astype(np.float32) for n, shape in shapes.items()}
+    channels = analyze(normalize(load(proto_of(text, arrays))))
+    with pytest.raises(PlanError, match=r"leaves nothing on axis 1 of '[pw]2?'; keep one"):
+        removed_units(channels, PrunePlan("", {"w1": {0: (2, 3)}}))

@@ -3,8 +3,8 @@
     a (i, k), b (k, j), "ik,kj->ij"  ->  y (i, j)
 
 Axes of one letter have equal positions. A letter of the result hands its ids on. One that is summed
-over can be cut where a constant operand has it, as a weight that reads; between computed operands
-it cannot.
+over can be cut where a constant operand has it too, as a weight that reads; between computed
+operands, or over one operand alone, it cannot.
 """
 
 import math
@@ -36,14 +36,15 @@ class Einsum(OpRule):
                 freeze_all(rel, value, Code.MIXED, "the equation has an ellipsis or a diagonal")
             return
         result, places = letters
+        read = [(weight.value, weight.reads) for weight in self.weights(node)]
         for letter, where in places.items():
             ids = [rel.axis(value, axis) for value, axis in where]
             for other in ids[1:]:
                 rel.same(ids[0], other)
             if letter in result:
                 rel.bind(node.outputs[0], result.index(letter), ids[0])
-            elif not any(is_constant(value) for value, _ in where):
-                sentence = f"computed operands are summed over axis {letter!r}"
+            elif not any(place in read for place in where):
+                sentence = f"axis {letter!r} is summed over, and no weight reads it"
                 rel.freeze(ids[0], Code.MIXED, sentence)
 
     def macs(self, node: ir.Node, shapes: Shapes) -> int:
@@ -53,18 +54,21 @@ class Einsum(OpRule):
         return math.prod(shapes[name(where[0][0])][where[0][1]] for where in places.values())
 
     def weights(self, node: ir.Node) -> tuple[Weight, ...]:
-        """Returns the constant operand, once for each axis that it makes or reads."""
-        constants = [value for value in node.inputs if value is not None and is_constant(value)]
-        letters = _letters(node)
-        if letters is None or len(constants) != 1 or len(node.inputs) == 1:
+        """Returns the constant operands, once for each axis that they make or read.
+
+        A constant that stands twice is none: a mask for one place would not be one for the other.
+        """
+        letters, operands = _letters(node), [value for value in node.inputs if value is not None]
+        constants = [v for v in operands if is_constant(v) and operands.count(v) == 1]
+        if letters is None or all(is_constant(value) for value in operands):
             return ()
         found = []
         for letter, where in letters[1].items():
-            mine = [axis for value, axis in where if value is constants[0]]
+            mine = [(value, axis) for value, axis in where if value in constants]
             made, read = len(where) == 1, letter not in letters[0]
             if mine and made != read:
-                axis = mine[0]
-                found.append(Weight(constants[0], axis if made else None, axis if read else None))
+                value, axis = mine[0]
+                found.append(Weight(value, axis if made else None, axis if read else None))
         return tuple(found)
 
 

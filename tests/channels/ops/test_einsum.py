@@ -86,7 +86,7 @@ class TestFrozen:
         assert case.groups == {}
         reason = case.reasons["a"]
         assert (reason.code, reason.node) == (Code.MIXED, "mix")
-        assert reason.sentence == "computed operands are summed over axis 'c'"
+        assert reason.sentence == "axis 'c' is summed over, and no weight reads it"
         assert case.weights("mix") == ()
 
     @pytest.mark.parametrize(
