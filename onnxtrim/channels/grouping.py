@@ -80,10 +80,12 @@ class _Uses:
         self._taps: dict[_Key, Tap] = {}
         self._read_at: dict[_Key, Tap] = {}
         self._blocked: set[_Key] = set()
+        self._computed: set[str] = set()
         self._rank: dict[str, int] = {}
         for rank, (node, rule) in enumerate(described):
             self._rank[node_label(node)] = rank
             self._blocked.update(rule.blocked_axes(node))
+            self._computed.update(name(v) for v in node.outputs if not is_constant(v))
             self._note_weight(node, rule)
             if rule.activation:
                 self._note_tap(node, rule)
@@ -98,6 +100,15 @@ class _Uses:
         _, place = np.unique(mine, return_index=True)
         taps = [self._taps[key] for key in keys if key in self._taps]
         taps = taps or [self._read_at[key] for key in keys if key in self._read_at]
+        # What is sliced away behind its writer is read by none.
+        taps = (
+            taps
+            or [
+                Tap(*key, activation=False, zeroes=False)
+                for key in keys
+                if key[0] in self._computed
+            ][:1]
+        )
         counts = {key: int(np.count_nonzero(self._axes[key] == units[0])) for key in keys}
         return ChannelGroup(
             name=writers[0].node,

@@ -222,6 +222,24 @@ class TestTaps:
         [group] = channels.groups
         assert [(tap.tensor, tap.activation) for tap in group.taps] == [("h", False), ("n", False)]
 
+    def test_what_is_sliced_away_is_measured_where_it_is_made(self) -> None:
+        channels = mapped(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            [a] h = Conv (x, w1)
+            zero = Constant <value_ints = [0]> () two = Constant <value_ints = [2]> ()
+            one = Constant <value_ints = [1]> ()
+            s = Slice (h, zero, two, one)
+            [b] y = Conv (s, w2)
+            """,
+            w1=(4, 3, 1, 1), w2=(2, 2, 1, 1),
+        )  # fmt: skip
+        read, dead = channels.groups
+        assert list(read.taps) == [Tap("s", 1, activation=False, zeroes=False)]
+        assert (dead.readers, list(dead.taps)) == (
+            (), [Tap("h", 1, activation=False, zeroes=False)],
+        )  # fmt: skip
+
 
 class TestWeights:
     """Writers, readers and block widths."""

@@ -322,6 +322,28 @@ class TestMasked:
         assert not np.array_equal(found["y"], run(model, x)["y"]), "the mask changes nothing"
         assert ir.to_proto(model).SerializeToString(deterministic=True) == before
 
+    def test_a_node_of_unknown_rank_is_passed_over(self) -> None:
+        text = """<ir_version: 8, opset_import: ["": 17]> g
+            (float[N, 4] x, float[N, M, 1] z) => (float[N, 3] y, float v) {
+          a = MatMul(x, w1)
+          y = MatMul(a, w2)
+          s = Squeeze(z)
+          [hidden] p = MatMul(s, w3)
+          v = ReduceSum <keepdims = 0>(p)
+        }"""
+        shapes = {"w1": (4, 3), "w2": (3, 3), "w3": (3, 2)}
+        rng = np.random.default_rng(1)
+        weights: Arrays = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+        model = normalize(load(proto_of(text, weights)))
+        channel_map = analyze(model)
+        assert "hidden" in {reason.node for reason in channel_map.barriers}
+        x = {"x": np.ones((2, 4), np.float32), "z": np.ones((2, 3, 1), np.float32)}
+        removed = channel_map.axes["w1", 1][:1]
+        assert_identical(
+            run(masked(model, channel_map, removed), x),
+            run(masked_by_hand(model, channel_map, removed), x),
+        )
+
     def test_nothing_removed_is_nothing_masked(self) -> None:
         model = model_of()
         channel_map = analyze(model)

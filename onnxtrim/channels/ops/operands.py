@@ -1,6 +1,6 @@
 """What several rules need to ask of a node's operands."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx_ir as ir
@@ -21,6 +21,7 @@ __all__ = [
     "contract",
     "factor_weights",
     "freeze_all",
+    "freeze_positions",
     "hand_on",
     "is_constant",
     "name",
@@ -135,6 +136,17 @@ def freeze_all(rel: Relations, value: ir.Value | None, code: Code, sentence: str
     """Freezes every axis of a tensor."""
     for axis in range(len(sizes_of(value))):
         rel.freeze(rel.axis(value, axis), code, sentence)
+
+
+def freeze_positions(rel: Relations, value: ir.Value, axes: Iterable[int]) -> None:
+    """Freezes axes that an operand is read by as positions, where it is another operand too.
+
+    What a rule does not speak of is frozen anyway, but a tensor may stand twice in a node, and the
+    rule speak of the axis in its other place.
+    """
+    for axis in axes:
+        sentence = f"axis {axis} of {name(value)} is read as positions, not channels"
+        rel.freeze(rel.axis(value, axis), Code.POSITIONS, sentence)
 
 
 def bearer(

@@ -13,7 +13,13 @@ import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
-from onnxtrim.channels.ops.operands import freeze_all, is_constant, name, optional
+from onnxtrim.channels.ops.operands import (
+    freeze_all,
+    freeze_positions,
+    is_constant,
+    name,
+    optional,
+)
 from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
@@ -48,6 +54,7 @@ class Recurrent(OpRule):
         for index in (5, 6):
             if (state := optional(node, index)) is not None:
                 rel.same(rel.axis(state, 2), units)
+                freeze_positions(rel, state, (0, 1))
         for value in (w, r):
             if value is not None and not is_constant(value):
                 sentence = f"{name(value)}, which reads the channels, is computed"

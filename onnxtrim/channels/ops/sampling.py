@@ -8,6 +8,7 @@ MaxRoiPool  x (N, C, H, W), rois (R, 5)              ->  y (R, C, h, w)
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
+from onnxtrim.channels.ops.operands import freeze_positions, sizes_of
 from onnxtrim.channels.relations import Relations
 
 __all__ = ["Sampling"]
@@ -19,5 +20,8 @@ class Sampling(OpRule):
     ops = (OpId("GridSample", since=16), OpId("MaxRoiPool"), OpId("RoiAlign", since=10))
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
-        """Hands the channels on."""
+        """Hands the channels on; a feature map may be its own grid."""
         rel.bind(node.outputs[0], 1, rel.axis(node.inputs[0], 1))
+        for where in node.inputs[1:]:
+            if where is not None:
+                freeze_positions(rel, where, range(len(sizes_of(where))))

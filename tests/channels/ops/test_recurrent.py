@@ -271,6 +271,21 @@ class TestInitialStates:
             "w2": (3, 2),
         }  # fmt: skip
 
+    def test_a_recurrent_weight_that_is_the_state_too_keeps_its_samples(self) -> None:
+        case = analysed(
+            "(float[5,4,3] x) => (float[5,4,2] y)",
+            """
+            [layer] s = RNN <hidden_size = 4> (x, w, r, b, , r)
+            q = Squeeze (s, one)
+            [last] y = MatMul (q, w2)
+            """,
+            matrices("RNN"), one=ints(1), w2=(4, 2),
+        )  # fmt: skip
+        assert case.groups == {}
+        reason = case.reasons["layer"]
+        assert (reason.code, reason.node) == (Code.POSITIONS, "layer")
+        assert reason.sentence == "axis 1 of r is read as positions, not channels"
+
     @pytest.mark.parametrize("state", ["h0", "c0"])
     def test_one_that_is_fed_freezes_the_units(self, state: str) -> None:
         case = analysed(

@@ -79,6 +79,17 @@ class TestGridSample:
             "w1": (3, 3, 1, 1), "w2": (2, 3, 1, 1), "w3": (2, 3, 1, 1),
         }  # fmt: skip
 
+    def test_features_that_are_their_own_grid_stay(self) -> None:
+        case = analysed(
+            "(float[2,3,5,2] x) => (float[2,2,4,5] y)",
+            "[first] h = Conv (x, w1) [middle] q = GridSample (h, h) [last] y = Conv (q, w2)",
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1),
+        )  # fmt: skip
+        assert case.groups == {}
+        reason = case.reasons["first"]
+        assert (reason.code, reason.node) == (Code.POSITIONS, "middle")
+        assert reason.sentence == "axis 1 of h is read as positions, not channels"
+
 
 class TestRegions:
     """x (N, C, H, W) in boxes (R, 4) or (R, 5): maps (R, C, h, w)."""
