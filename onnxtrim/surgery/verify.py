@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.channels import ChannelMap
-from onnxtrim.channels.ops import rule_of
+from onnxtrim.channels.ops import Weight, rule_of
 from onnxtrim.channels.relations import Ids
 from onnxtrim.errors import ModelError, OnnxtrimError, VerificationError
 from onnxtrim.graph import proto as edge
@@ -105,26 +105,24 @@ def masked(model: ir.Model, channel_map: ChannelMap, removed: Ids) -> ir.Model:
             places = [i for i, value in enumerate(operands) if value is weight.value]
             place = places[read.count((weight.value, weight.reads))]
             read.append((weight.value, weight.reads))
-            _mask_operand(graph, node, place, weight.reads, ~gone[units])
+            _mask_operand(graph, node, place, weight, ~gone[units])
     return model
 
 
 def _mask_operand(
-    graph: ir.Graph, node: ir.Node, index: int, axis: int, stays: npt.NDArray[np.bool_]
+    graph: ir.Graph, node: ir.Node, index: int, weight: Weight, stays: npt.NDArray[np.bool_]
 ) -> None:
     """Puts `weight * mask` in the place of the weight that is operand `index` of `node`."""
-    weight = node.inputs[index]
-    if weight is None:
-        raise ValueError(f"{node_label(node)} has no operand {index}")
-    shape = [1] * len(dims(weight) or ())
+    value, axis = weight.value, weight.reads or 0
+    shape = [1] * len(dims(value) or ())
     shape[axis] = len(stays)
-    kind = weight.dtype or ir.DataType.FLOAT
+    kind = value.dtype or ir.DataType.FLOAT
     name = f"{node_label(node)}.mask"
     mask = new_initializer(graph, name, stays.astype(kind.numpy()).reshape(shape))
     result = ir.Value(name=free_name(graph, f"{mask.name}.product"))
-    product = ir.Node("", "Mul", [weight, mask], outputs=[result])
-    product.outputs[0].type = weight.type
-    product.outputs[0].shape = weight.shape
+    product = ir.Node("", "Mul", [value, mask], outputs=[result])
+    product.outputs[0].type = value.type
+    product.outputs[0].shape = value.shape
     graph.insert_before(node, product)
     node.replace_input_with(index, product.outputs[0])
 

@@ -349,3 +349,39 @@ class TestMasked:
         channel_map = analyze(model)
         same = masked(model, channel_map, channel_map.no_units)
         assert ir.to_proto(same) == ir.to_proto(model)
+
+
+class TestOddOutputs:
+    """Sizes that only a run tells, nothing at all, texts, and figures that are not finite."""
+
+    @staticmethod
+    def compared(before: str, after: str, x: npt.NDArray[np.float32]) -> Verification:
+        """Returns the proof that the second body computes what the first does."""
+        signature = "(float[N] x) => (float[M] y)"
+        header = '<ir_version: 8, opset_import: ["": 17]>'
+        texts = (f"{header} g {signature} {{ {body} }}" for body in (before, after))
+        old, new = (normalize(load(proto_of(text))) for text in texts)
+        channel_map = analyze(old)
+        return verify(old, new, channel_map, channel_map.no_units, {"x": x}, 1)
+
+    PICK = "k = NonZero (x) i = Squeeze (k) y = Gather (x, i)"
+
+    def test_of_another_size(self) -> None:
+        other = "n = Floor (x) k = NonZero (n) i = Squeeze (k) y = Gather (x, i)"
+        with pytest.raises(VerificationError, match=r"'y' has sizes \(2,\), expected \(3,\)"):
+            self.compared(self.PICK, other, np.array([0.5, 2, 3], dtype=np.float32))
+
+    def test_empty(self) -> None:
+        body = "e = Greater (x, x) y = Compress (x, e)"
+        found = self.compared(body, body, np.ones(3, dtype=np.float32))
+        assert (found.max_abs_error, found.max_rel_error) == (0.0, 0.0)
+
+    def test_not_finite_at_other_places(self) -> None:
+        with pytest.raises(VerificationError, match="by inf of its range"):
+            self.compared(
+                "y = Log (x)", "n = Neg (x) y = Log (n)", np.array([-1, 2], dtype=np.float32)
+            )
+
+    def test_not_finite_at_the_same_places(self) -> None:
+        found = self.compared("y = Log (x)", "y = Log (x)", np.array([-1, 2], dtype=np.float32))
+        assert found.max_abs_error == 0.0

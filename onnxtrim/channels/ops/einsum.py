@@ -85,9 +85,9 @@ def _letters(node: ir.Node) -> tuple[str, _Places] | None:
     if not arrow:
         result = "".join(letter for letter in sorted(set(left) - {","}) if left.count(letter) == 1)
     places: _Places = {}
-    for term, value in zip(terms, node.inputs, strict=True):
+    operands = [value for value in node.inputs if value is not None]
+    for term, value in zip(terms, operands, strict=True):
         for axis, letter in enumerate(term):
-            if value is not None:
-                places.setdefault(letter, []).append((value, axis))
+            places.setdefault(letter, []).append((value, axis))
     sizes = [{sizes_of(value)[axis] for value, axis in where} for where in places.values()]
     return (result, places) if all(len(found) == 1 for found in sizes) else None
