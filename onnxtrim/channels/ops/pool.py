@@ -27,11 +27,12 @@ class Pool(OpRule):
     ops = tuple(OpId(op) for op in _OPERATORS)
 
     def relate(self, node: ir.Node, rel: Relations) -> None:
-        """Hands batch and channels on; indices of maxima count over all channels, so they fix x."""
+        """Hands batch and channels on; indices of maxima count over the whole of x, and fix it."""
         x, y = node.inputs[0], node.outputs[0]
         rel.bind(y, 0, rel.axis(x, 0))
         rel.bind(y, 1, rel.axis(x, 1))
         for indices in node.outputs[1:]:
             if indices.uses() or indices.is_graph_output():
                 sentence = "the indices of its maxima are used, and count over all channels"
-                rel.freeze(rel.axis(x, 1), Code.MIXED, sentence)
+                for axis in (0, 1):
+                    rel.freeze(rel.axis(x, axis), Code.MIXED, sentence)

@@ -16,7 +16,7 @@ from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import constant, ints_attr, string_attr
 
-__all__ = ["Resize", "ResizeBefore11", "Upsample"]
+__all__ = ["Resize", "ResizeBefore11", "Upsample", "corrects_sizes"]
 
 
 class Resize(OpRule):
@@ -31,7 +31,7 @@ class Resize(OpRule):
         scales = _scales(optional(node, 2), len(resized))
         for axis, size in enumerate(sizes_of(x)):
             still = axis not in resized
-            if not still and not _bends(node):
+            if not still and corrects_sizes(node):
                 scale = None if scales is None else scales[resized.index(axis)]
                 still = scale == 1.0 or (scale is None and self._same_size(node, axis, size))
             if still:
@@ -46,7 +46,7 @@ class Resize(OpRule):
 
     def rewrite(self, node: ir.Node, kept: Kept) -> None:
         """Writes the new widths into the sizes, if there are sizes that widths can be among."""
-        if optional(node, 3) is not None and not _bends(node):
+        if optional(node, 3) is not None and corrects_sizes(node):
             rewrite_target(node, 3, kept, _axes(node))
 
 
@@ -93,8 +93,8 @@ def _scales(value: ir.Value | None, count: int) -> tuple[float, ...] | None:
     return None if array is None or array.size != count else tuple(float(s) for s in array)
 
 
-def _bends(node: ir.Node) -> bool:
-    """Returns whether sizes do not tell the scale of an axis by itself."""
+def corrects_sizes(node: ir.Node) -> bool:
+    """Returns whether the size of an axis tells its scale by itself, and is written anew."""
     mode = string_attr(node, "coordinate_transformation_mode", "half_pixel")
     policy = string_attr(node, "keep_aspect_ratio_policy", "stretch")
-    return mode == "tf_crop_and_resize" or policy != "stretch"
+    return mode != "tf_crop_and_resize" and policy == "stretch"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cutting import Analysed, analysed
+from cutting import Analysed, analysed, ints
 from oracle import proto_of
 
 from onnxtrim.channels import Code, analyze
@@ -88,6 +88,26 @@ def test_indices_that_are_used_freeze_the_channels(use: str) -> None:
         [last] y = Conv (p, w2)
         """,
         w1=(4, 3, 1, 1), w2=(2, 4, 1, 1),
+    )  # fmt: skip
+    assert case.groups == {}
+    reason = case.reasons["first"]
+    assert (reason.code, reason.node) == (Code.MIXED, "pool")
+    assert reason.sentence == "the indices of its maxima are used, and count over all channels"
+
+
+def test_indices_that_are_used_freeze_what_lies_on_the_axis_of_samples() -> None:
+    case = analysed(
+        "(float[6,5] x) => (float[3,2,6] y, int64[8,1,6] i)",
+        """
+        [first] h = MatMul (x, w1)
+        t = Transpose <perm = [1, 0]> (h)
+        s = Reshape (t, target)
+        [pool] p, i = MaxPool <kernel_shape = [1]> (s)
+        f = Reshape (p, flat)
+        [last] z = MatMul (w2, f)
+        y = Reshape (z, shape)
+        """,
+        w1=(5, 8), target=ints(8, 1, 6), flat=ints(8, 6), w2=(6, 8), shape=ints(3, 2, 6),
     )  # fmt: skip
     assert case.groups == {}
     reason = case.reasons["first"]
