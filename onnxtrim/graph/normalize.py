@@ -4,8 +4,8 @@ In this order, each numerically neutral and idempotent:
 
 1. weights listed as graph inputs (IR 3) are weights only;
 2. local functions are inlined, `Constant` nodes are initializers, `Identity` nodes are gone;
-3. operators that ONNX withdrew are said in standard ones (`legacy.py`), and the axes of a
-   `MeanVarianceNormalization` are written out;
+3. operators that ONNX withdrew are said in standard ones (`legacy.py`), the axes of a
+   `MeanVarianceNormalization` are written out and those of a `Squeeze` sorted;
 4. integer arithmetic on constants is folded (by ONNX Runtime itself: `fold.py`), and so are sizes
    that do not depend on the inputs;
 5. a computed Reshape target is a constant where what is unknown can be said by 0 and -1;
@@ -51,6 +51,7 @@ def normalize(model: ir.Model) -> ir.Model:
     _drop_identities(model.graph)
     replace_withdrawn(model.graph)
     _make_axes_explicit(model.graph)
+    _sort_axes(model.graph)
     model = fold_constants(infer_shapes(model))
     while _make_sizes_constant(model.graph) or _make_targets_constant(model.graph):
         model = fold_constants(infer_shapes(model))
@@ -138,6 +139,18 @@ def _make_axes_explicit(graph: ir.Graph) -> None:
         for node in graph:
             if node.domain == "" and node.op_type == "MeanVarianceNormalization":
                 node.attributes.setdefault("axes", ir.AttrInt64s("axes", [0, 2, 3]))
+
+
+def _sort_axes(graph: ir.Graph) -> None:
+    """Sorts the axes of every `Squeeze` that has them as an attribute; their order says nothing.
+
+    Before opset 11, where none is negative, the shape inference of `onnx` takes them for sorted and
+    finds a wrong shape where they are not.
+    """
+    for node in graph:
+        axes = ints_attr(node, "axes") if node.domain == "" and node.op_type == "Squeeze" else None
+        if axes is not None and list(axes) != sorted(axes):
+            node.attributes["axes"] = ir.AttrInt64s("axes", sorted(axes))
 
 
 def _make_pads_explicit(node: ir.Node) -> None:

@@ -690,6 +690,19 @@ class TestAxes:
         )
         assert list(model.graph[0].attributes["axes"].as_ints()) == [0, 1]
 
+    @pytest.mark.parametrize(("opset", "axes"), [(9, [2, 0]), (11, [2, 0]), (12, [-2, 0])])
+    def test_axes_to_squeeze_may_come_in_any_order(self, opset: int, axes: list[int]) -> None:
+        model = normalized(
+            proto_of(
+                f'<ir_version: 8, opset_import: ["": {opset}]>'
+                "g (float[1,2,1,3] x) => (float[2,3] y) {"
+                f"h = Squeeze <axes = {axes}> (x) y = Relu (h) }}"
+            ),
+            {"x": random(1, 2, 1, 3)},
+        )
+        assert model.graph[0].outputs[0].shape == [2, 3]
+        assert list(model.graph[0].attributes["axes"].as_ints()) == sorted(axes)
+
 
 class TestTargets:
     """A target that is computed from shapes is a constant, and the arithmetic is gone."""

@@ -71,7 +71,9 @@ def _left_alone(node: ir.Node, listed: set[int], places: _Places) -> set[int]:
     if places is None or "axes" in node.attributes:
         return listed if None in sizes else set()
     meant = sizes[len(sizes) - len(places) :]
-    return {axis for axis, size in zip(places, meant, strict=True) if size is None} & listed
+    return {
+        axis for axis, size in zip(places, meant, strict=True) if axis is not None and size is None
+    }
 
 
 def _passed_on(node: ir.Node, index: int, places: _Places) -> _Places:
