@@ -21,6 +21,11 @@ RTOL = 1e-4
 Arrays = dict[str, npt.NDArray[Any]]
 
 
+def runtime_before(major: int, minor: int) -> bool:
+    """Returns whether the installed ONNX Runtime is older than that version."""
+    return tuple(int(part) for part in ort.__version__.split(".")[:2]) < (major, minor)
+
+
 def proto_of(text: str, weights: Arrays | None = None) -> onnx.ModelProto:
     """Returns the model in ONNX text, with `weights` as further initializers."""
     model = onnx.parser.parse_model(text)

@@ -111,9 +111,10 @@ def cases(kind: str) -> tuple[Case, ...]:
     return tuple(case for case in found if case.described)
 
 
-def stored(path: Path, kind: str) -> TensorProto | onnx.SequenceProto:
+def stored(path: Path, kind: str) -> TensorProto | onnx.SequenceProto | onnx.OptionalProto:
     """Returns an input that lies in a file."""
-    proto = onnx.SequenceProto() if kind == "sequence_type" else TensorProto()
+    kinds = {"sequence_type": onnx.SequenceProto, "optional_type": onnx.OptionalProto}
+    proto = kinds.get(kind, TensorProto)()
     proto.ParseFromString(path.read_bytes())
     return proto
 
@@ -124,6 +125,8 @@ def python_of(value: object) -> object:
         return numpy_helper.to_array(value)
     if isinstance(value, onnx.SequenceProto):
         return numpy_helper.to_list(value)
+    if isinstance(value, onnx.OptionalProto):
+        return numpy_helper.to_optional(value)
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 

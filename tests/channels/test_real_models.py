@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from oracle import RTOL, Arrays, assert_close, masked_by_hand, run
+from oracle import RTOL, Arrays, assert_close, masked_by_hand, run, runtime_before
 
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.channels.relations import Ids
@@ -76,6 +76,8 @@ def test_a_third_of_what_is_free_can_be_cut(name: str) -> None:
     if not removed.size:  # nothing but refusals: then nothing may have changed
         assert ir.to_proto(thinner) == ir.to_proto(model)
         return
+    if name == "silero_vad_16k_op15" and runtime_before(1, 28):
+        pytest.skip("ONNX Runtime before 1.28 cannot load its bodies beside cut weights")
     inputs = random_inputs(model, SILERO if name.startswith("silero") else {})
     verify(model, thinner, channels, removed, inputs, 1)
     in_memory(model)

@@ -389,6 +389,14 @@ class TestTwoComputedFactors:
         assert case.groups == {}
         assert str(case.reasons["queries"]) == "graph input: x is an input of the graph"
 
+    def test_an_output_that_hides_its_sizes_is_the_reason_all_the_same(self) -> None:
+        case = analysed(
+            "(float[2,3,4,5] x) => (float[a,b,c,d] y)",
+            "[first] h = Conv (x, w1) [mix] y = MatMul (h, m)",
+            w1=(6, 3, 1, 1), m=(5, 2),
+        )  # fmt: skip
+        assert str(case.reasons["first"]) == "graph output: y is an output of the graph"
+
 
 class TestFigures:
     """What the rest of the program asks of a rule."""
