@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from cutting import Analysed, analysed
-from oracle import runtime_before
 
 from onnxtrim.channels import Code
 from onnxtrim.channels.relations import Ids
@@ -75,7 +74,6 @@ def test_without_an_arrow_the_result_is_in_alphabetical_order() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.skipif(runtime_before(1, 28), reason="ONNX Runtime before 1.28 miscounts this Einsum")
 def test_two_letters_of_one_constant_are_read_at_once() -> None:
     case = analysed(
         "(float[N,3,5,6] x) => (float[N,2] y)",
