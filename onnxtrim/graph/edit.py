@@ -20,6 +20,8 @@ __all__ = [
     "weight_bytes",
 ]
 
+_OLDEST_OPSET_WITH_WHERE = 9
+
 
 def free_name(graph: ir.Graph, name: str) -> str:
     """Returns `name`, or one like it that no tensor of `graph` or of a graph inside it bears."""
@@ -91,7 +93,8 @@ def override_elements(node: ir.Node, index: int, elements: Mapping[int, int], le
     """Puts figures of its own into some places of a vector that the graph computes for `node`.
 
     `elements` are the figures by place in the vector of `length`; a `Where` chooses between them
-    and what was computed. Other readers of the vector are not affected.
+    and what was computed, or, in operator sets that have none, a product with 0 and 1 and a sum.
+    Other readers of the vector are not affected.
     """
     graph, old = node.graph, node.inputs[index]
     if not isinstance(graph, ir.Graph) or old is None:
@@ -101,6 +104,15 @@ def override_elements(node: ir.Node, index: int, elements: Mapping[int, int], le
     known = new_initializer(graph, f"{old.name}_known", places)
     sizes = new_initializer(graph, f"{old.name}_cut", figures)
     chosen = ir.Node("", "Where", [known, sizes, old])
+    if graph.opset_imports.get("", 1) < _OLDEST_OPSET_WITH_WHERE:
+        known.const_value = ir.Tensor((~places).astype(np.int64), name=known.name)
+        known.dtype = ir.DataType.INT64
+        left = ir.Node("", "Mul", [old, known])
+        left.outputs[0].name = free_name(graph, f"{sizes.name}.left")
+        left.outputs[0].type = old.type
+        left.outputs[0].shape = ir.Shape([length])
+        graph.insert_before(node, left)
+        chosen = ir.Node("", "Add", [left.outputs[0], sizes])
     chosen.outputs[0].name = free_name(graph, f"{sizes.name}.chosen")
     chosen.outputs[0].type = old.type
     chosen.outputs[0].shape = ir.Shape([length])

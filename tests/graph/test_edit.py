@@ -233,6 +233,20 @@ class TestOverrideElements:
         override_elements(m.graph.node("b"), 1, {0: 2}, 2)
         assert [node.op_type for node in m.graph] == ["Reshape", "Where", "Reshape"]
 
+    def test_before_there_was_a_where(self) -> None:
+        proto = proto_of(
+            """<ir_version: 4, opset_import: ["": 8]>
+            g (float[6] x, int64[2] t) => (float[a,b] y, float[c,d] z) {
+                [a] y = Reshape (x, t)
+                [b] z = Reshape (x, t)
+            }"""
+        )
+        m = load(proto)
+        override_elements(m.graph.node("a"), 1, {0: 3}, 2)
+        assert [node.op_type for node in m.graph] == ["Mul", "Add", "Reshape", "Reshape"]
+        result = run(m, {"x": np.zeros(6, np.float32), "t": np.array([6, -1])})
+        assert (result["y"].shape, result["z"].shape) == ((3, 2), (6, 1))
+
     def test_names_are_free_for_a_second_one(self) -> None:
         m = computed()
         override_elements(m.graph.node("a"), 1, {0: 1, 1: 6}, 2)

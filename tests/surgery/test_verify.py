@@ -385,3 +385,22 @@ class TestOddOutputs:
     def test_not_finite_at_the_same_places(self) -> None:
         found = self.compared("y = Log (x)", "y = Log (x)", np.array([-1, 2], dtype=np.float32))
         assert found.max_abs_error == 0.0
+
+
+def test_a_cast_to_double_does_not_make_figures_of_single_precision_better() -> None:
+    text = TEXT.replace("(float[N, 3] y)", "(double[N, 3] z)").replace(
+        "[last] y = Gemm(f, w3, b3)", "[last] y = Gemm(f, w3, b3) z = Cast <to = 11> (y)"
+    )
+    rng = np.random.default_rng(6)
+    weights: Arrays = {n: rng.standard_normal(s).astype(np.float32) for n, s in SHAPES.items()}
+    model = normalize(load(proto_of(text, weights)))
+    channel_map = analyze(model)
+    gone = units(channel_map)
+    proof = verify(model, thinned(model), channel_map, gone, inputs(), 6)
+    assert 0 < proof.max_rel_error <= 1e-4
+    off = thinned(model)
+    off.graph.initializers["b3"].const_value = ir.Tensor(
+        weights["b3"] + np.float32(0.01), name="b3"
+    )
+    with pytest.raises(VerificationError, match="at most 1e-04 is accepted"):
+        verify(model, off, channel_map, gone, inputs(), 6)

@@ -157,11 +157,12 @@ def bearer(
     `operands` come with the sizes that take part. A fixed axis wins, so that its reason travels on
     with the result.
     """
-    spanning = [
-        rel.axis(value, len(own) + axis)
-        for value, own in operands
-        if len(own) + axis >= 0 and own[axis] == size
+    present = [
+        (value, len(own) + axis, own[axis]) for value, own in operands if len(own) + axis >= 0
     ]
+    spanning = [rel.axis(value, at) for value, at, own in present if own == size]
+    if size is None and not spanning:  # an output of the graph says less than is known
+        spanning = [rel.axis(value, at) for value, at, own in present if own != 1]
     fixed = [ids for ids in spanning if isinstance(ids, Fixed)]
     if fixed or not spanning:
         return fixed[0] if fixed else rel.axis(None, 0)
