@@ -113,8 +113,9 @@ def cases(kind: str) -> tuple[Case, ...]:
 
 def stored(path: Path, kind: str) -> TensorProto | onnx.SequenceProto | onnx.OptionalProto:
     """Returns an input that lies in a file."""
-    kinds = {"sequence_type": onnx.SequenceProto, "optional_type": onnx.OptionalProto}
-    proto = kinds.get(kind, TensorProto)()
+    proto: TensorProto | onnx.SequenceProto | onnx.OptionalProto = TensorProto()
+    if kind in ("sequence_type", "optional_type"):
+        proto = onnx.SequenceProto() if kind == "sequence_type" else onnx.OptionalProto()
     proto.ParseFromString(path.read_bytes())
     return proto
 

@@ -99,8 +99,8 @@ def _limit(model: ir.Model, dtype: np.dtype[Any]) -> float:
     """
     if dtype.kind in "iub":
         return 0.0
-    weights = {v.dtype for v in model.graph.initializers.values()} & _FLOATS
-    names = {dtype.name} | {kind.numpy().name for kind in weights}
+    kinds = {v.dtype for v in model.graph.initializers.values()}
+    names = {dtype.name} | {kind.numpy().name for kind in _FLOATS if kind in kinds}
     return max(TOLERANCE.get(name, _COARSE) for name in names)
 
 
