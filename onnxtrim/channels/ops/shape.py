@@ -19,6 +19,7 @@ from onnxtrim.graph.constants import constant_ints, int_attr, ints_attr
 from onnxtrim.graph.shapes import unranked
 
 __all__ = ["ShapeOf"]
+
 _PASSED_ON = frozenset({"Cast", "Gather", "Slice", "Squeeze", "Unsqueeze"})
 _BOUNDS = ((1, "starts"), (2, "ends"), (4, "steps"))
 
