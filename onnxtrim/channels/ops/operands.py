@@ -138,7 +138,7 @@ def freeze_all(rel: Relations, value: ir.Value | None, code: Code, sentence: str
         rel.freeze(rel.axis(value, axis), code, sentence)
 
 
-def freeze_positions(rel: Relations, value: ir.Value, axes: Iterable[int]) -> None:
+def freeze_positions(rel: Relations, value: ir.Value | None, axes: Iterable[int]) -> None:
     """Freezes axes that an operand is read by as positions, where it is another operand too.
 
     What a rule does not speak of is frozen anyway, but a tensor may stand twice in a node, and the

@@ -23,5 +23,4 @@ class Sampling(OpRule):
         """Hands the channels on; a feature map may be its own grid."""
         rel.bind(node.outputs[0], 1, rel.axis(node.inputs[0], 1))
         for where in node.inputs[1:]:
-            if where is not None:
-                freeze_positions(rel, where, range(len(sizes_of(where))))
+            freeze_positions(rel, where, range(len(sizes_of(where))))

@@ -450,3 +450,27 @@ def test_no_macs_and_no_weight() -> None:
     case = figure("[sizes] s = Shape <end = 1> (h) f = Cast <to = 1> (s)")
     assert case.macs("sizes", h=(1, 4, 5, 6), s=(1,)) == 0
     assert case.weights("sizes") == ()
+
+
+@pytest.mark.parametrize(
+    ("fed", "passed_on"),
+    [
+        ("int64[1] start, int64[1] end", "v = Slice (s, start, end)"),
+        ("int64[K] more", "v = Concat <axis = 0> (more, s)"),
+    ],
+)
+def test_places_that_cannot_be_told_are_all_used(fed: str, passed_on: str) -> None:
+    case = analysed(
+        f"(float[N,3,5,5] x, {fed}) => (float[N,2,5,5] y, int64[M] w)",
+        f"""
+        [first] h = Conv (x, w1)
+        [size] s = Shape (h)
+        {passed_on} w = Neg (v)
+        [last] y = Conv (h, w2)
+        """,
+        w1=(4, 3, 1, 1), w2=(2, 4, 1, 1),
+    )  # fmt: skip
+    assert case.groups == {}
+    reason = case.reasons["first"]
+    assert (reason.code, reason.node) == (Code.MIXED, "size")
+    assert reason.sentence == "the size of axis 1 of h is calculated with"
