@@ -16,12 +16,12 @@ from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
 from onnxtrim.channels.ops.operands import (
     blocked_channels,
+    freeze_if_computed,
     is_constant,
     name,
     optional,
     repeated,
 )
-from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 from onnxtrim.graph.shapes import dims
@@ -46,8 +46,8 @@ class Conv(OpRule):
         else:
             rel.same(used, rel.same_across_blocks(given, groups))
             rel.same_across_blocks(made, groups)
-        if not _is_depthwise(node) and not self.weights(node):
-            rel.freeze(used, Code.MIXED, f"{name(weight)}, which reads the channels, is computed")
+        if not _is_depthwise(node):
+            freeze_if_computed(rel, weight, 1)
         bias = optional(node, 2)
         if bias is not None:
             rel.same(rel.axis(bias, 0), made)

@@ -14,7 +14,15 @@ import onnx_ir as ir
 
 from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
-from onnxtrim.channels.ops.operands import is_constant, name, optional, repeated, sizes_of, tiled
+from onnxtrim.channels.ops.operands import (
+    freeze_if_computed,
+    is_constant,
+    name,
+    optional,
+    repeated,
+    sizes_of,
+    tiled,
+)
 from onnxtrim.channels.reasons import Code
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
@@ -40,9 +48,7 @@ class ConvTranspose(OpRule):
         else:
             rel.same_across_blocks(used, groups)
             made = tiled(made, groups)
-            if not self.weights(node):
-                sentence = f"{name(weight)}, which reads the channels, is computed"
-                rel.freeze(used, Code.MIXED, sentence)
+            freeze_if_computed(rel, weight, 0)
         bias = optional(node, 2)
         if bias is not None:
             rel.same(rel.axis(bias, 0), made)

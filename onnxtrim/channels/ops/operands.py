@@ -21,6 +21,7 @@ __all__ = [
     "contract",
     "factor_weights",
     "freeze_all",
+    "freeze_if_computed",
     "freeze_positions",
     "hand_on",
     "is_constant",
@@ -136,6 +137,16 @@ def freeze_all(rel: Relations, value: ir.Value | None, code: Code, sentence: str
     """Freezes every axis of a tensor."""
     for axis in range(len(sizes_of(value))):
         rel.freeze(rel.axis(value, axis), code, sentence)
+
+
+def freeze_if_computed(rel: Relations, weight: ir.Value | None, reads: int) -> None:
+    """Freezes the axis that `weight` reads channels by, unless it is constant.
+
+    A cut is proven with the readers of what goes set to zero, and only a constant can be.
+    """
+    if weight is None or not is_constant(weight):
+        sentence = f"{name(weight)}, which reads the channels, is computed"
+        rel.freeze(rel.axis(weight, reads), Code.MIXED, sentence)
 
 
 def freeze_positions(rel: Relations, value: ir.Value | None, axes: Iterable[int]) -> None:

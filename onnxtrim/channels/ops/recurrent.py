@@ -15,6 +15,7 @@ from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.ops.base import OpId, OpRule, Shapes, Weight
 from onnxtrim.channels.ops.operands import (
     freeze_all,
+    freeze_if_computed,
     freeze_positions,
     is_constant,
     name,
@@ -56,9 +57,7 @@ class Recurrent(OpRule):
                 rel.same(rel.axis(state, 2), units)
                 freeze_positions(rel, state, (0, 1))
         for value in (w, r):
-            if value is not None and not is_constant(value):
-                sentence = f"{name(value)}, which reads the channels, is computed"
-                rel.freeze(rel.axis(value, 2), Code.MIXED, sentence)
+            freeze_if_computed(rel, value, 2)
         for output in node.outputs:
             if output.name:
                 rel.bind(output, -1, units)
