@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxtrim.api import PruneResult, apply, compare, inspect, prune
+    from onnxtrim.api import PruneResult, apply, compare, inspect, prune, sensitivity
     from onnxtrim.config import DataConfig, PruneConfig
     from onnxtrim.errors import (
         BudgetError,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         UsageError,
         VerificationError,
     )
-    from onnxtrim.report import Comparison, Inspection, Report
+    from onnxtrim.report import Comparison, Inspection, Report, Sensitivity
     from onnxtrim.selection import PrunePlan
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "PruneResult",
     "Report",
     "RunError",
+    "Sensitivity",
     "ShapeError",
     "UsageError",
     "VerificationError",
@@ -51,13 +52,14 @@ __all__ = [
     "compare",
     "inspect",
     "prune",
+    "sensitivity",
 ]
 
 _HOMES = {
-    "onnxtrim.api": ("PruneResult", "apply", "compare", "inspect", "prune"),
+    "onnxtrim.api": ("PruneResult", "apply", "compare", "inspect", "prune", "sensitivity"),
     "onnxtrim.config": ("DataConfig", "PruneConfig"),
     "onnxtrim.errors": tuple(name for name in __all__ if name.endswith("Error")),
-    "onnxtrim.report": ("Comparison", "Inspection", "Report"),
+    "onnxtrim.report": ("Comparison", "Inspection", "Report", "Sensitivity"),
     "onnxtrim.selection": ("PrunePlan",),
 }
 

@@ -5,67 +5,72 @@ prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
 
 import dataclasses
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Unpack, get_args
 
 from onnxtrim.calibration import (
     DataSource,
-    Measurements,
+    MetricFunction,
     Progress,
     Statistic,
-    evaluate_pair,
-    measure,
+    metric_function,
     paired_latency,
 )
-from onnxtrim.channels import ChannelMap, Code
+from onnxtrim.checks import (
+    named_criterion,
+    require_data,
+    require_groups,
+    require_no_budget,
+    require_one_interface,
+    require_provable,
+    restricted,
+)
 from onnxtrim.clock import Clock
 from onnxtrim.config import (
-    DataConfig,
+    DEFAULT_DROP,
     DataOptions,
-    PruneConfig,
     PruneOptions,
     data_config,
     prune_configs,
 )
-from onnxtrim.criteria import CRITERIA, Needs, score_groups
-from onnxtrim.errors import BudgetError, DataError, ModelError, PlanError, UsageError
+from onnxtrim.errors import PlanError
 from onnxtrim.execute import Job, PruneResult, execute
 from onnxtrim.graph import ModelSource
-from onnxtrim.graph.shapes import Shape, dims
 from onnxtrim.report import (
     SCHEMA,
     Comparison,
     Inspection,
     MetricValue,
+    Sensitivity,
     barrier_rows,
+    data_facts,
     frozen_rows,
     group_rows,
     side,
+    skipped_warnings,
     uncounted_warnings,
     with_unit_costs,
 )
-from onnxtrim.selection import (
-    Alignment,
-    Choice,
-    PrunePlan,
-    alignments_of,
-    choose,
-    make_plan,
-    removed_units,
+from onnxtrim.search import (
+    Bench,
+    curves_of,
+    decide,
+    judge_of,
+    measured,
+    measured_for,
+    scored_by,
 )
-from onnxtrim.subject import Subject, prepare
+from onnxtrim.selection import PrunePlan, alignments_of, make_plan, queues_of, removed_units
+from onnxtrim.subject import prepare
 
-__all__ = ["PruneResult", "apply", "compare", "inspect", "prune"]
-
-_OLDEST_OPSET = 7
-"""Before it operators did not broadcast from the right, and the runtime has few of them left."""
+__all__ = ["PruneResult", "apply", "compare", "inspect", "prune", "sensitivity"]
 
 
 def prune(
     model: ModelSource,
     data: DataSource | None = None,
     *,
+    metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
     **options: Unpack[PruneOptions],
 ) -> PruneResult:
@@ -74,6 +79,8 @@ def prune(
     Args:
         model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         data: calibration inputs, a path or arrays; criteria on weights can do without.
+        metric: what `max_drop` and the report go by: a function of an `onnx.ModelProto`, or its
+            `module:function`; accuracy, agreement or output error by default.
         progress: called with (what, done, total).
         **options: the fields of `PruneConfig` and `DataConfig`, such as `macs=0.5`.
 
@@ -85,33 +92,33 @@ def prune(
         VerificationError: the result could not be proven; it carries a reproducer.
     """
     config, reading = prune_configs(options)
-    criterion, clock = CRITERIA[config.criterion], Clock()
-    alignments = alignments_of(config.align)
-    if data is None and criterion.needs is Needs.ACTIVATIONS:
-        raise UsageError(f"--criterion {criterion.name} measures activations; give --data")
+    function, clock = metric_function(metric), Clock()
+    if data is None:
+        require_data(config)
+    if not config.asks:
+        config = dataclasses.replace(config, max_drop=DEFAULT_DROP)
     with clock("prepare"):
         subject = prepare(model, data, reading)
-        _require_provable(subject)
-        channel_map = _restricted(subject.channel_map, config)
-        _require_groups(channel_map)
-    with clock("measure"):
-        found = _measured(subject, channel_map, criterion.statistics, reading, progress)
-    with clock("choose"):
-        scoring = score_groups(subject.model, channel_map, criterion, found, config.seed)
-        choice = choose(channel_map, scoring.scores, subject.costs, config, alignments)
-        weights = subject.model.graph.initializers
-        plan = make_plan(channel_map, weights, choice.removed, subject.facts.sha256)
+        require_provable(subject)
+        channel_map = restricted(subject.channel_map, config)
+        require_groups(channel_map)
+    decision = decide(subject, channel_map, config, reading, function, clock, progress)
+    removed, weights = decision.choice.removed, subject.model.graph.initializers
     job = Job(
         subject=subject,
         channel_map=channel_map,
-        plan=plan,
-        removed=choice.removed,
-        alignment=choice.alignment,
+        plan=make_plan(channel_map, weights, removed, subject.facts.sha256),
+        removed=removed,
+        alignment=decision.choice.alignment,
         reading=reading,
         settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
-        scores=scoring.scores,
-        measurements=found,
-        warnings=scoring.warnings + _alignment_warnings(choice, alignments),
+        judge=decision.judge,
+        scores=decision.scores,
+        measurements=decision.measurements,
+        warnings=decision.warnings,
+        candidates=decision.candidates,
+        latency=decision.latency,
+        held_out=decision.held_out,
     )
     return execute(job, clock, progress)
 
@@ -121,6 +128,7 @@ def apply(
     plan: PrunePlan | str | os.PathLike[str],
     data: DataSource | None = None,
     *,
+    metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
     **options: Unpack[DataOptions],
 ) -> PruneResult:
@@ -130,6 +138,7 @@ def apply(
         model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         plan: a plan, or the path of its JSON.
         data: inputs to prove and evaluate it on; without any it is proven on made-up ones.
+        metric: what the report goes by, as in `prune`.
         progress: called with (what, done, total).
         **options: the fields of `DataConfig`.
 
@@ -142,7 +151,7 @@ def apply(
         plan = PrunePlan.from_json(_text(Path(plan)))
     with clock("prepare"):
         subject = prepare(model, data, reading)
-        _require_provable(subject)
+        require_provable(subject)
         removed = removed_units(subject.channel_map, plan)
         weights = subject.model.graph.initializers
         full = make_plan(subject.channel_map, weights, removed, subject.facts.sha256)
@@ -154,6 +163,7 @@ def apply(
         alignment=None,
         reading=reading,
         settings=dataclasses.asdict(reading),
+        judge=judge_of(subject, subject.data, metric_function(metric), reading),
     )
     return execute(job, clock, progress)
 
@@ -177,7 +187,8 @@ def inspect(
     subject = prepare(model, data, reading)
     found = None
     if data is not None:
-        found = _measured(subject, subject.channel_map, get_args(Statistic), reading, progress)
+        taps = [tap for group in subject.channel_map.groups for tap in group.taps]
+        found = measured(subject, taps, get_args(Statistic), subject.data, reading, progress)
     whole = subject.channel_map.without(subject.channel_map.no_units)
     rows = group_rows(subject.channel_map, whole, alignments_of("auto")[0], None, found)
     return Inspection(
@@ -187,7 +198,52 @@ def inspect(
         groups=with_unit_costs(rows, subject.channel_map, subject.costs),
         frozen=frozen_rows(subject.channel_map),
         barriers=barrier_rows(subject.channel_map),
-        warnings=uncounted_warnings(subject.costs),
+        warnings=skipped_warnings(subject.data) + uncounted_warnings(subject.costs),
+    )
+
+
+def sensitivity(
+    model: ModelSource,
+    data: DataSource,
+    *,
+    points: int = 5,
+    metric: MetricFunction | str | None = None,
+    progress: Progress | None = None,
+    **options: Unpack[PruneOptions],
+) -> Sensitivity:
+    """Returns how the metric falls as more and more of each group goes, all else left whole.
+
+    Args:
+        model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
+        data: samples, a path or arrays.
+        points: how many shares are tried, evenly up to `max_layer_ratio`.
+        metric: what is looked at, as in `prune`.
+        progress: called with (what, done, total).
+        **options: the fields of `PruneConfig` and `DataConfig`; budgets have no meaning here.
+
+    Raises:
+        UsageError: options are invalid, or a budget.
+        ModelError: the model cannot be used.
+        DataError: the data cannot be used.
+    """
+    config, reading = prune_configs(options)
+    require_no_budget(config, points)
+    subject = prepare(model, data, reading)
+    channel_map = restricted(subject.channel_map, config)
+    require_groups(channel_map)
+    judge = judge_of(subject, subject.data, metric_function(metric), reading)
+    bench = Bench(subject, channel_map, judge, reading)
+    rule = named_criterion(config)
+    scoring = scored_by(bench, rule, measured_for(bench, [rule], subject.data, progress), config)
+    queues = queues_of(channel_map, scoring.scores, config)
+    whole = bench.quality(channel_map.no_units).metric
+    return Sensitivity(
+        schema=SCHEMA,
+        model=subject.facts,
+        whole=MetricValue(whole.name, whole.before),
+        curves=curves_of(bench, queues, config, points, progress),
+        data={} if subject.data is None else data_facts(subject.data),
+        warnings=scoring.warnings + skipped_warnings(subject.data),
     )
 
 
@@ -196,6 +252,7 @@ def compare(
     after: ModelSource,
     data: DataSource | None = None,
     *,
+    metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
     **options: Unpack[DataOptions],
 ) -> Comparison:
@@ -207,25 +264,15 @@ def compare(
     """
     reading = data_config(options)
     old, new = prepare(before, data, reading), prepare(after, data, reading)
-    if old.specs != new.specs or not _same_outputs(old, new):
-        raise DataError(
-            f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
-            "models of one interface"
-        )
+    require_one_interface(old, new)
     latency = paired_latency(old.model, new.model, old.single_input, threads=reading.threads)
     values: tuple[MetricValue | None, MetricValue | None] = (None, None)
     agreement = error = None
-    if old.data is not None:
-        result = evaluate_pair(
-            old.model,
-            new.model,
-            old.data,
-            batch_size=reading.batch_size,
-            threads=reading.threads,
-            progress=progress,
-        )
-        metric, agreement, error = result.metric, result.agreement, result.relative_error
-        values = MetricValue(metric.name, metric.before), MetricValue(metric.name, metric.after)
+    judge = judge_of(old, old.data, metric_function(metric), reading)
+    if judge is not None:
+        result = judge(new.model, progress)
+        name, agreement, error = result.metric.name, result.agreement, result.relative_error
+        values = MetricValue(name, result.metric.before), MetricValue(name, result.metric.after)
     return Comparison(
         schema=SCHEMA,
         names=(old.facts.name, new.facts.name),
@@ -234,96 +281,6 @@ def compare(
         latency_ratio=latency.ratio,
         agreement=agreement,
         relative_error=error,
-    )
-
-
-def _measured(
-    subject: Subject,
-    channel_map: ChannelMap,
-    statistics: Sequence[Statistic],
-    reading: DataConfig,
-    progress: Progress | None,
-) -> Measurements | None:
-    """Returns `statistics` of the activations of all groups; None where there are none."""
-    taps = [tap for group in channel_map.groups for tap in group.taps]
-    if subject.data is None or not statistics or not taps:
-        return None
-    return measure(
-        subject.model,
-        taps,
-        statistics,
-        subject.data,
-        batch_size=reading.batch_size,
-        threads=reading.threads,
-        progress=progress,
-    )
-
-
-def _alignment_warnings(choice: Choice, alignments: Sequence[Alignment]) -> tuple[str, ...]:
-    """Returns a warning where the preferred alignment had to give way to the budget."""
-    found = choice.alignment
-    if found == alignments[0]:
-        return ()
-    return (
-        f"the budget cannot be met in steps of {found.step} channels, which this runtime is fast "
-        f"at; groups were cut below that in steps of {found.below}, which saves MACs but no time",
-    )
-
-
-def _restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
-    """Returns the map with the groups frozen that the globs keep whole.
-
-    Raises:
-        UsageError: a glob matches nothing, so that it protects or chooses nothing.
-    """
-    for option, globs in (("--include", config.include), ("--exclude", config.exclude)):
-        for glob in globs:
-            if not channel_map.matches(glob):
-                raise UsageError(
-                    f"{option} {glob}: matches no group; inspect lists their names and tensors"
-                )
-    return channel_map.restricted(config.include, config.exclude)
-
-
-def _require_provable(subject: Subject) -> None:
-    """Raises ModelError where the runtime has no operators to prove a result with."""
-    version = subject.model.opset_imports.get("", _OLDEST_OPSET)
-    if version < _OLDEST_OPSET:
-        raise ModelError(
-            f"{subject.facts.name}: operator set {version} is older than {_OLDEST_OPSET}; convert "
-            "the model by onnx.version_converter first"
-        )
-
-
-def _require_groups(channel_map: ChannelMap) -> None:
-    """Raises BudgetError where nothing can be cut at all."""
-    if channel_map.groups:
-        return
-    reasons = [group.reason for group in channel_map.frozen_groups if group.reason is not None]
-    reasons = [*reasons, *channel_map.barriers]
-    # That outputs stay is true of every model; what else is in the way says more.
-    reasons.sort(key=lambda reason: (reason.code is Code.GRAPH_OUTPUT, reason.rank))
-    why = f"{reasons[0]}, ..." if reasons else "no weight makes channels"
-    raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
-
-
-def _same_outputs(old: Subject, new: Subject) -> bool:
-    """Returns whether outputs agree in name, type, rank, and every size that both models state."""
-    sides = [subject.model.graph.outputs for subject in (old, new)]
-    if len(sides[0]) != len(sides[1]):
-        return False
-    return all(
-        (a.name, a.dtype) == (b.name, b.dtype) and _compatible(dims(a), dims(b))
-        for a, b in zip(*sides, strict=True)
-    )
-
-
-def _compatible(a: Shape | None, b: Shape | None) -> bool:
-    """Returns whether two shapes can be those of one tensor, as far as they are stated."""
-    if a is None or b is None:
-        return True
-    return len(a) == len(b) and all(
-        x is None or y is None or x == y for x, y in zip(a, b, strict=True)
     )
 
 

@@ -1,6 +1,7 @@
 """The options, as frozen and validated data: one field = one flag = one TOML key."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -10,7 +11,10 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 from onnxtrim.errors import UsageError
 
 __all__ = [
+    "DEFAULT_DROP",
+    "Allocation",
     "Color",
+    "CriterionChoice",
     "CriterionName",
     "DataConfig",
     "DataOptions",
@@ -18,6 +22,7 @@ __all__ = [
     "Normalization",
     "PruneConfig",
     "PruneOptions",
+    "Reduction",
     "Scope",
     "data_config",
     "prune_configs",
@@ -26,8 +31,25 @@ __all__ = [
 Layout = Literal["auto", "nchw", "nhwc"]
 Color = Literal["auto", "rgb", "bgr", "gray"]
 Scope = Literal["global", "layer"]
-Normalization = Literal["layer-mean", "max", "none"]
-CriterionName = Literal["apoz", "mean", "l1", "l2", "random"]
+Normalization = Literal["layer-mean", "max", "gaussian", "none"]
+Reduction = Literal["mean", "max", "sum", "first"]
+Allocation = Literal["scores", "sensitivity"]
+CriterionName = Literal[
+    "aaws",
+    "abs",
+    "apoz",
+    "bn-scale",
+    "fpgm",
+    "l1",
+    "l2",
+    "mean",
+    "random",
+    "reconstruction",
+    "std",
+    "taylor",
+    "weight-activation",
+]
+CriterionChoice = Literal[CriterionName, "auto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +60,31 @@ class DataConfig:
 
     Attributes:
         image_size: Height and width to resize images to; taken from the model where it says.
-        mean: What to subtract after scaling, one figure a channel or one for all.
-        std: What to divide by after that, one figure a channel or one for all.
-        scale: What to multiply pixels by first.
+        crop: Share of an image to keep before that, in (0, 1]: its middle, in the proportions of
+            the input; the whole image, squeezed to fit, by default.
+        mean: What to subtract after scaling, one figure a channel or one for all; 0 by default.
+        std: What to divide by after that, one figure a channel or one for all; 1 by default.
+        scale: What to multiply pixels by first; 1/255 by default.
+        preprocessor: A `preprocessor_config.json` that says all of this, for what no option does;
+            one that lies in the folder of images is found by itself.
         layout: Where the channels of an image input are; `auto` reads the input's shape.
         color: Order of the channels; `auto` is gray for one channel and rgb for three.
         samples: How many inputs to read at most, spread evenly over the data; all by default.
+        skip_bad: Leave out files that cannot be used, instead of stopping at the first.
         batch_size: Inputs a run, where the model leaves it open.
         threads: Threads to run models with; 0 lets ONNX Runtime choose.
     """
 
     image_size: tuple[int, int] | None = None
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
-    scale: float = 1 / 255
+    crop: float | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    scale: float | None = None
+    preprocessor: str | None = None
     layout: Layout = "auto"
     color: Color = "auto"
     samples: int | None = None
+    skip_bad: bool = False
     batch_size: int = 64
     threads: int = 0
 
@@ -62,17 +92,19 @@ class DataConfig:
         """Raises UsageError where a field is out of range."""
         _check_types(self)
         for option, figures in (
-            ("--scale", (self.scale,)),
+            ("--scale", None if self.scale is None else (self.scale,)),
             ("--mean", self.mean),
             ("--std", self.std),
         ):
-            if not all(math.isfinite(figure) for figure in figures):
+            if figures is not None and not all(math.isfinite(figure) for figure in figures):
                 raise UsageError(f"{option} {figures}: figures must be finite")
         if self.image_size is not None and min(self.image_size) < 1:
             raise UsageError(f"--image-size {self.image_size}: height and width start at 1")
-        if not self.mean or not self.std:
+        if self.crop is not None and not 0 < self.crop <= 1:
+            raise UsageError(f"--crop {self.crop}: is a share of the image above 0, up to 1")
+        if () in (self.mean, self.std):
             raise UsageError("--mean and --std take at least one figure each")
-        if 0.0 in self.std:
+        if 0.0 in (self.std or ()):
             raise UsageError("--std: 0 would divide by zero; give the deviation of each channel")
         if self.samples is not None and self.samples < 1:
             raise UsageError(f"--samples {self.samples}: at least 1 is needed")
@@ -82,20 +114,40 @@ class DataConfig:
             raise UsageError(f"--threads {self.threads}: 0 (automatic) or more")
 
 
+DEFAULT_DROP = 0.01
+"""The `max_drop` where no budget is given: one point."""
+
+_BUDGETS = ("ratio", "macs", "params", "size", "latency", "max_drop")
+
+
 @dataclass(frozen=True, slots=True)
 class PruneConfig:
     """What to remove, by which rule, and how much.
+
+    Budgets hold together, each relative to the original model. With none, the result is as thin as
+    a drop of one point of the metric allows (`max_drop` = 0.01).
 
     Attributes:
         ratio: Fraction of the removable channels to remove, in [0, 1).
         macs: Multiply-accumulates that may remain: a fraction up to 1, or a figure like `1.2G`.
         params: Parameters that may remain: a fraction up to 1, or a figure like `500k`.
-        criterion: The rule that scores each unit.
+        size: File size that may remain: a fraction up to 1, or a figure like `8MB`.
+        latency: Time a run may take, measured here: a fraction up to 1, or a figure like `12ms`.
+        max_drop: What the metric may lose, in its own unit (0.01 is one point of accuracy),
+            measured on held-out samples.
+        below_std: Instead of a budget, the rule of Network Trimming: remove the units whose score
+            is more than this many standard deviations below the mean of their group.
+        criterion: The rule that scores each unit; `auto` tries the cheap ones and keeps the one
+            whose plan changes the outputs least.
         scope: `global` compares units of all groups, `layer` removes the same share of each.
+        allocate: What shares the budget among the groups: the `scores`, or the `sensitivity` of
+            the outputs to each group, measured.
+        reduce: What makes one score of those of several writers or readers.
         normalize: How scores of different groups are made comparable.
-        align: `auto` (what this machine's runtime is fast at), `none`, or a step in channels.
-        min_channels: Units that stay in every group at least.
-        max_layer_ratio: Share of a group that may go at most, in [0, 1].
+        align: `auto` (what this machine's runtime is fast at, measured once), `none`, a step in
+            channels, or the runtime it is for: `ncnn`, `openvino`, `tflite`.
+        min_channels: Channels that stay in every layer at least.
+        max_layer_ratio: Share of a layer that may go at most, in [0, 1].
         include: Only groups are cut that have a name, a writing node or a tensor that this glob
             matches; repeatable.
         exclude: Groups stay whole that have a name, a writing node or a tensor that this glob
@@ -106,8 +158,14 @@ class PruneConfig:
     ratio: float | None = None
     macs: float | str | None = None
     params: float | str | None = None
-    criterion: CriterionName = "mean"
+    size: float | str | None = None
+    latency: float | str | None = None
+    max_drop: float | None = None
+    below_std: float | None = None
+    criterion: CriterionChoice = "mean"
     scope: Scope = "global"
+    allocate: Allocation = "scores"
+    reduce: Reduction = "mean"
     normalize: Normalization = "layer-mean"
     align: str | int = "auto"
     min_channels: int = 1
@@ -123,8 +181,7 @@ class PruneConfig:
             raise UsageError(f"--seed {self.seed}: 0 or more")
         if self.ratio is not None and not 0 <= self.ratio < 1:
             raise UsageError(f"--ratio {self.ratio}: is the fraction removed, from 0 to below 1")
-        if self.ratio is None and self.macs is None and self.params is None:
-            raise UsageError("no budget: give --macs, --params or --ratio, such as --macs 0.5")
+        self._check_budgets()
         if self.ratio is not None and self.ratio > self.max_layer_ratio:
             raise UsageError(
                 f"--ratio {self.ratio} contradicts --max-layer-ratio {self.max_layer_ratio}, the "
@@ -135,17 +192,47 @@ class PruneConfig:
         if not 0 <= self.max_layer_ratio <= 1:
             raise UsageError(f"--max-layer-ratio {self.max_layer_ratio}: is a share from 0 to 1")
 
+    @property
+    def budgets(self) -> dict[str, object]:
+        """Returns the budgets that were given, by the name of their option."""
+        named = {name: getattr(self, name) for name in _BUDGETS}
+        return {f"--{name.replace('_', '-')}": v for name, v in named.items() if v is not None}
+
+    @property
+    def asks(self) -> bool:
+        """Returns whether there is a budget, or the rule that needs none."""
+        return bool(self.budgets) or self.below_std is not None
+
+    def _check_budgets(self) -> None:
+        """Raises UsageError where budgets make no sense, alone or together."""
+        if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
+            raise UsageError(f"--max-drop {self.max_drop}: 0 or more, such as 0.01 for one point")
+        if self.below_std is None:
+            return
+        if not math.isfinite(self.below_std):
+            raise UsageError(f"--below-std {self.below_std}: give a finite figure, such as 1")
+        for option, value in self.budgets.items():
+            raise UsageError(
+                f"--below-std {self.below_std} and {option} {value} contradict each other: the "
+                "rule needs no budget; leave one of them out"
+            )
+        if self.allocate != "scores":
+            raise UsageError(f"--allocate {self.allocate} shares a budget; --below-std has none")
+
 
 class DataOptions(TypedDict, total=False):
     """Every field of `DataConfig`, as keyword arguments of the Python API."""
 
     image_size: tuple[int, int] | None
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    scale: float
+    crop: float | None
+    mean: tuple[float, ...] | None
+    std: tuple[float, ...] | None
+    scale: float | None
+    preprocessor: str | None
     layout: Layout
     color: Color
     samples: int | None
+    skip_bad: bool
     batch_size: int
     threads: int
 
@@ -156,8 +243,14 @@ class PruneOptions(DataOptions, total=False):
     ratio: float | None
     macs: float | str | None
     params: float | str | None
-    criterion: CriterionName
+    size: float | str | None
+    latency: float | str | None
+    max_drop: float | None
+    below_std: float | None
+    criterion: CriterionChoice
     scope: Scope
+    allocate: Allocation
+    reduce: Reduction
     normalize: Normalization
     align: str | int
     min_channels: int
@@ -205,11 +298,14 @@ def _check_known(options: Mapping[str, object], known: set[str]) -> None:
 
 
 def _check_types(config: PruneConfig | DataConfig) -> None:
-    """Raises UsageError for a field that does not hold what it is declared to; lists will do."""
+    """Raises UsageError for a field that does not hold what it is declared to.
+
+    Lists will do for tuples, and paths for texts.
+    """
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
-        if isinstance(value, list):
-            value = tuple(value)
+        if isinstance(value, list | os.PathLike):
+            value = tuple(value) if isinstance(value, list) else os.fspath(value)
             object.__setattr__(config, name, value)
         if not _fits(value, hint):
             shown = value if isinstance(value, str) else repr(value)
@@ -228,8 +324,9 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - hints are of many
             return False
         expected = parts[:1] * len(value) if parts[-1] is ... else parts
         return len(value) == len(expected) and all(map(_fits, value, expected))
-    kind = {float: Real, int: Integral}.get(hint, hint)
-    return isinstance(value, kind) and not isinstance(value, bool)
+    if hint is bool or isinstance(value, bool):
+        return hint is bool and isinstance(value, bool)
+    return isinstance(value, {float: Real, int: Integral}.get(hint, hint))
 
 
 def _described(hint: Any) -> str:  # noqa: ANN401 - hints are of many kinds
@@ -241,4 +338,5 @@ def _described(hint: Any) -> str:  # noqa: ANN401 - hints are of many kinds
         return " or ".join(_described(part) for part in parts if part is not type(None))
     if get_origin(hint) is tuple:
         return "a list of " + {str: "texts", int: "whole numbers"}.get(parts[0], "numbers")
-    return {float: "a number", int: "a whole number", str: "a text"}[hint]
+    named = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+    return named[hint]

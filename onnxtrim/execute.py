@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,12 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.calibration import (
+    Dataset,
     Evaluation,
+    Judge,
     LatencyPair,
     Measurements,
     Progress,
-    evaluate_pair,
     paired_latency,
 )
 from onnxtrim.channels import ChannelMap
@@ -27,14 +28,17 @@ from onnxtrim.graph.save import refuse_overwriting, saved_bytes
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.report import (
     SCHEMA,
+    CandidateRow,
     MetricValue,
     Report,
     Side,
     Step,
+    data_facts,
     environment,
     frozen_rows,
     group_rows,
     side,
+    skipped_warnings,
     uncounted_warnings,
 )
 from onnxtrim.selection import Alignment, CostModel, PrunePlan
@@ -72,7 +76,24 @@ class PruneResult:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A decision about a model, and what the report shall say of how it was made."""
+    """A decision about a model, and what the report shall say of how it was made.
+
+    Attributes:
+        subject: the model.
+        channel_map: its groups, as far as they may be cut.
+        plan: what stays.
+        removed: the units that do not.
+        alignment: the steps it was chosen in, if any.
+        reading: how the runtime runs.
+        settings: all options.
+        judge: says how the result does; None without data.
+        scores: by group name.
+        measurements: statistics of the activations.
+        warnings: one sentence each.
+        candidates: the criteria that were compared.
+        latency: the times of both models, where they were measured already.
+        held_out: the samples that the judge has, where they are not all.
+    """
 
     subject: Subject
     channel_map: ChannelMap
@@ -81,9 +102,13 @@ class Job:
     alignment: Alignment | None
     reading: DataConfig
     settings: Mapping[str, object]
+    judge: Judge | None
     scores: Mapping[str, npt.NDArray[np.float64]] | None = None
     measurements: Measurements | None = None
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
+    candidates: tuple[CandidateRow, ...] = ()
+    latency: LatencyPair | None = None
+    held_out: Dataset | None = None
 
 
 def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
@@ -96,19 +121,10 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
     with clock("cut and verify"):
         thinner, proof = _proven(job)
     plan = replace(job.plan, attributes=changes(subject.model, thinner))
-    quality = None
-    if subject.data is not None:
-        with clock("evaluate"):
-            quality = evaluate_pair(
-                subject.model,
-                thinner,
-                subject.data,
-                batch_size=reading.batch_size,
-                threads=reading.threads,
-                progress=progress,
-            )
+    with clock("evaluate"):
+        quality = None if job.judge is None else job.judge(thinner, progress)
     with clock("latency"):
-        latency = paired_latency(
+        latency = job.latency or paired_latency(
             subject.model, thinner, subject.single_input, threads=reading.threads
         )
     report = _report(job, thinner, proof, quality, latency, clock)
@@ -177,6 +193,7 @@ def _report(
         verification=proof,
         timings_s={stage: round(spent, 3) for stage, spent in clock.seconds.items()},
         environment=environment(),
-        data={} if data is None else {"samples": len(data), "fingerprint": data.fingerprint},
-        warnings=job.warnings + uncounted_warnings(subject.costs),
+        data={} if data is None else data_facts(data, job.held_out),
+        warnings=job.warnings + skipped_warnings(data) + uncounted_warnings(subject.costs),
+        candidates=job.candidates,
     )

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
@@ -85,12 +86,15 @@ class TestDefaults:
     def test_of_data(self) -> None:
         assert dataclasses.asdict(DataConfig()) == {
             "image_size": None,
-            "mean": (0.0,),
-            "std": (1.0,),
-            "scale": 1 / 255,
+            "crop": None,
+            "mean": None,
+            "std": None,
+            "scale": None,
+            "preprocessor": None,
             "layout": "auto",
             "color": "auto",
             "samples": None,
+            "skip_bad": False,
             "batch_size": 64,
             "threads": 0,
         }
@@ -159,6 +163,10 @@ class TestRefusals:
             ({"mean": ()}, "--mean"),
             ({"std": ()}, "--std"),
             ({"std": (1.0, 0.0, 1.0)}, "--std"),
+            ({"crop": 0.0}, "--crop 0.0"),
+            ({"crop": -0.5}, "--crop -0.5"),
+            ({"crop": 1.01}, "--crop 1.01"),
+            ({"crop": NAN}, "--crop nan"),
             ({"samples": 0}, "--samples"),
             ({"samples": -5}, "--samples"),
             ({"batch_size": 0}, "--batch-size"),
@@ -217,7 +225,11 @@ class TestRefusals:
             ({"std": ("a",)}, "--std ('a',): give a list of numbers"),
             ({"std": [True]}, "--std (True,): give a list of numbers"),
             ({"scale": "1"}, "--scale 1: give a number"),
-            ({"scale": None}, "--scale None: give a number"),
+            ({"crop": "half"}, "--crop half: give a number"),
+            ({"preprocessor": 3}, "--preprocessor 3: give a text"),
+            ({"skip_bad": 1}, "--skip-bad 1: give true or false"),
+            ({"skip_bad": None}, "--skip-bad None: give true or false"),
+            ({"skip_bad": "yes"}, "--skip-bad yes: give true or false"),
             ({"image_size": 28}, "--image-size 28: give a list of whole numbers"),
             ({"image_size": [28]}, "--image-size (28,): give a list of whole numbers"),
             ({"image_size": (1, 2, 3)}, "--image-size (1, 2, 3): give a list of whole numbers"),
@@ -284,6 +296,10 @@ class TestRefusals:
         assert (type(pruning.include), type(reading.mean)) == (tuple, tuple)
         assert options["mean"] == [0.5, 1]
 
+    def test_paths_will_do_for_texts(self) -> None:
+        given: Any = Path("some", "preprocessor_config.json")
+        assert DataConfig(preprocessor=given).preprocessor == str(given)
+
     def test_whole_numbers_are_numbers_too(self) -> None:
         assert PruneConfig(ratio=0, macs=1, params=5000, align=8, max_layer_ratio=1).macs == 1
         assert DataConfig(scale=1, mean=(0,), std=(1,)).scale == 1
@@ -303,4 +319,4 @@ class TestRefusals:
         assert PruneConfig(ratio=0.0, max_layer_ratio=0.0, min_channels=1).ratio == 0.0
         assert PruneConfig(ratio=0.999, max_layer_ratio=1.0).max_layer_ratio == 1.0
         assert DataConfig(image_size=(1, 1), samples=1, batch_size=1, threads=0).samples == 1
-        assert DataConfig(std=(-1.0,)).std == (-1.0,)
+        assert DataConfig(std=(-1.0,), crop=1.0).std == (-1.0,)

@@ -306,6 +306,29 @@ class TestData:
         np.savez(desk.folder / "calib.npz", image=x, labels=np.zeros(9, np.int64))
         self.pruning(desk, "calib.npz").says(3, "calib.npz", "labels", "(10,)")
 
+    @pytest.mark.parametrize("named", [False, True])
+    def test_a_preprocessor_with_an_unknown_step(self, desk: Desk, named: bool) -> None:
+        folder = desk.folder / "calib"
+        shutil.copytree(DIGITS, folder)
+        path = desk.folder / "own.json" if named else folder / "preprocessor_config.json"
+        path.write_text('{"do_pad": true}')
+        arguments = ["--macs", "0.5", "--data", folder, *(["--preprocessor", path] * named)]
+        failure = desk.fails(desk.model, *arguments)
+        failure.says(3, path.name, "do_pad", "not supported", "--image-size")
+
+    def test_a_test_set_that_is_damaged(self, desk: Desk) -> None:
+        folder = desk.folder / "calib" / "test_data_set_0"
+        folder.mkdir(parents=True)
+        (folder / "input_0.pb").write_bytes(b"no tensor")
+        self.pruning(desk, "calib").says(3, "input_0.pb", "cannot be read as a tensor")
+
+    def test_bad_files_only_stop_even_a_run_that_skips_them(self, desk: Desk) -> None:
+        (desk.folder / "calib").mkdir()
+        for name in ("a.png", "b.png"):
+            (desk.folder / "calib" / name).write_bytes(b"no image at all")
+        failure = desk.fails(desk.model, "--macs", "0.5", "--data", "calib", "--skip-bad")
+        failure.says(3, "a.png", "does not decode")
+
     @pytest.mark.parametrize("option", ["--scale", "--mean", "--std"])
     def test_preprocessing_that_makes_nan(self, desk: Desk, option: str) -> None:
         arguments = ["--macs", "0.5", "--data", str(DIGITS), option, "nan"]

@@ -24,6 +24,8 @@ ROOMS = (
     "surgery",
     "report",
     "subject",
+    "search",
+    "checks",
     "execute",
     "api",
     "cli",
@@ -31,7 +33,7 @@ ROOMS = (
 )
 """A module imports only from rooms above its own."""
 
-MAKES_NODES = {"calibration/taps.py", "selection/align.py", "surgery/verify.py"}
+MAKES_NODES = {"calibration/taps.py", "selection/staircase.py", "surgery/verify.py"}
 """These add nodes of their own to a clone, so they name operators; none may ask a node for its."""
 
 OPERATORS = {schema.name for schema in onnx.defs.get_all_schemas_with_history()}

@@ -1,35 +1,49 @@
-"""How good a model is next to the original, on the same data.
+"""How good a model is next to the original, on the same data: one metric that fits.
 
 `accuracy`        share of samples whose largest output is the label, where there are labels
 `agreement`       share of samples whose largest output is the original's, for classifiers
 `relative_error`  ||after - before|| / ||before|| over all outputs, for everything else
+
+Or a function of one's own: it takes a model as `onnx.ModelProto` and returns a figure, the higher
+the better.
 """
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Dataset
+from onnxtrim.calibration.dataset import Batch, Dataset
 from onnxtrim.calibration.feeding import input_specs, padded_batches
 from onnxtrim.calibration.measure import Progress
 from onnxtrim.errors import DataError
+from onnxtrim.graph.edit import in_memory
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Evaluation", "Metric", "MetricName", "evaluate_pair"]
+__all__ = ["Evaluation", "Judge", "Metric", "MetricFunction"]
 
-MetricName = Literal["accuracy", "agreement", "relative_error"]
+MetricFunction = Callable[[Any], float]
+"""A metric of one's own: `onnx.ModelProto` -> a figure, the higher the better."""
+
+_ERROR = "relative_error"
+_KEPT_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One figure for each of two models; higher is better but for `relative_error`."""
 
-    name: MetricName
+    name: str
     before: float
     after: float
+
+    @property
+    def drop(self) -> float:
+        """Returns what is lost: the error itself, or by how much a better figure falls."""
+        return self.after if self.name == _ERROR else self.before - self.after
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +61,98 @@ class Evaluation:
     relative_error: float
 
 
-def evaluate_pair(
-    before: ir.Model,
-    after: ir.Model,
-    data: Dataset,
-    *,
-    batch_size: int = 64,
-    threads: int = 0,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Returns how both models do on all of `data`."""
-    runners = Runner(before, threads=threads), Runner(after, threads=threads)
-    tally = _Tally()
-    done = 0
-    for batch in padded_batches(data, input_specs(before), batch_size):
-        old, new = (_real(runner(batch.inputs), batch.count, batch.length) for runner in runners)
-        tally.add(old, new, batch.labels, batch.count)
-        done += batch.count
-        if progress is not None:
-            progress("evaluating", done, len(data))
-    return tally.evaluation()
+class Judge:
+    """Says how models do next to an original: `judge(model)` returns an `Evaluation`.
+
+    What the original answers is computed once, and kept as long as it takes at most 256 MB.
+
+    Args:
+        original: what models are compared with.
+        data: what they run on.
+        metric: a metric of one's own, for the one that fits.
+        batch_size: inputs a run, where the model leaves it open.
+        threads: threads of the runtime; 0 lets it choose.
+    """
+
+    def __init__(
+        self,
+        original: ir.Model,
+        data: Dataset,
+        *,
+        metric: MetricFunction | None = None,
+        batch_size: int = 64,
+        threads: int = 0,
+    ) -> None:
+        """Runs nothing yet."""
+        self._data, self._specs = data, input_specs(original)
+        self._original, self._metric = original, metric
+        self._batch_size, self._threads = batch_size, threads
+        self._answers: list[Arrays] | None = None
+        self._figure: float | None = None
+
+    def __call__(self, model: ir.Model, progress: Progress | None = None) -> Evaluation:
+        """Returns how `model` does on all of the data.
+
+        Raises:
+            DataError: the interfaces differ, labels do not fit, or the own metric fails.
+        """
+        tally, done = _Tally(), 0
+        runner = Runner(model, threads=self._threads)
+        for batch, old in self._answered():
+            new = _real(runner(batch.inputs), batch.count, batch.length)
+            tally.add(old, new, batch.labels, batch.count)
+            done += batch.count
+            if progress is not None:
+                progress("evaluating", done, len(self._data))
+        found = tally.evaluation()
+        if self._metric is None:
+            return found
+        if self._figure is None:
+            self._figure = _figure(self._metric, self._original)
+        own = Metric(_name(self._metric), self._figure, _figure(self._metric, model))
+        return replace(found, metric=own)
+
+    def _answered(self) -> Iterator[tuple[Batch, Arrays]]:
+        """Yields every batch with what the original answers."""
+        batches = padded_batches(self._data, self._specs, self._batch_size)
+        if self._answers is not None:
+            yield from zip(batches, self._answers, strict=True)
+            return
+        runner = Runner(self._original, threads=self._threads)
+        kept: list[Arrays] | None = []
+        room = _KEPT_BYTES
+        for batch in batches:
+            answers = _real(runner(batch.inputs), batch.count, batch.length)
+            room -= sum(array.nbytes for array in answers.values())
+            if kept is not None:
+                kept.append(answers)
+            if room < 0:
+                kept = None
+            yield batch, answers
+        self._answers = kept
+
+
+def _figure(metric: MetricFunction, model: ir.Model) -> float:
+    """Returns what a metric of one's own says of a model.
+
+    Raises:
+        DataError: it raises, or what it returns is no finite number.
+    """
+    try:
+        value = float(metric(ir.to_proto(in_memory(model))))
+    except Exception as error:  # whatever the function of a user raises
+        raise DataError(
+            f"--metric {_name(metric)}: {type(error).__name__}: {error}; it takes an "
+            "onnx.ModelProto and returns a figure"
+        ) from error
+    if not np.isfinite(value):
+        raise DataError(f"--metric {_name(metric)}: returned {value}; return a finite figure")
+    return value
+
+
+def _name(metric: MetricFunction) -> str:
+    """Returns what a metric of one's own is called."""
+    return str(getattr(metric, "__name__", type(metric).__name__))
 
 
 def _real(outputs: Arrays, count: int, length: int) -> Arrays:
@@ -135,7 +221,7 @@ class _Tally:
         error = (self._difference / self._magnitude) ** 0.5 if self._magnitude else 0.0
         agreement = self._agreed / self._samples if self._classifier else None
         if agreement is None:
-            metric = Metric("relative_error", 0.0, error)
+            metric = Metric(_ERROR, 0.0, error)
         elif self._labelled:
             before, after = (right / self._samples for right in self._right)
             metric = Metric("accuracy", before, after)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec
+from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec, batched
+from onnxtrim.calibration.prefetch import prefetched
 from onnxtrim.errors import ModelError
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import dims
@@ -35,16 +36,21 @@ def batch_size(specs: list[InputSpec], wanted: int) -> int:
 
 
 def fixed_batch(specs: list[InputSpec]) -> int | None:
-    """Returns the batch size that the model fixes; None where some input leaves it open."""
-    sizes = [spec.shape[0] for spec in specs if spec.shape]
-    return None if None in sizes or not sizes else sizes[0]
+    """Returns the batch size that the model fixes; None where it is open, or data are calls."""
+    return specs[0].shape[0] if specs and batched(specs) else None
 
 
 def padded_batches(data: Dataset, specs: list[InputSpec], wanted: int) -> Iterator[Batch]:
     """Yields all samples in batches that the model accepts; `count` says how many are real.
 
-    A model with a fixed batch gets its remainder filled up by repeating the last sample.
+    A model with a fixed batch gets its remainder filled up by repeating the last sample. The next
+    batches are read while one is in use.
     """
+    return prefetched(_filled(data, specs, wanted))
+
+
+def _filled(data: Dataset, specs: list[InputSpec], wanted: int) -> Iterator[Batch]:
+    """Yields the batches, each read when it is asked for."""
     size = batch_size(specs, wanted)
     fixed = fixed_batch(specs) is not None
     for batch in data.batches(size):
@@ -62,6 +68,6 @@ def padded(batch: Batch, size: int) -> Batch:
 
 def first_batch(data: Dataset, specs: list[InputSpec], size: int) -> tuple[Arrays, int]:
     """Returns the first samples, `size` unless the model fixes it, and how many are real."""
-    for batch in padded_batches(data, specs, size):
+    for batch in _filled(data, specs, size):
         return batch.inputs, batch.count
     raise ValueError("a data set holds one sample at least")

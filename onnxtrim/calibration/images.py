@@ -1,15 +1,20 @@
 """A folder of images as calibration data."""
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from onnxtrim.calibration.dataset import Batch, InputSpec
-from onnxtrim.calibration.labels import file_mark, folder_files, spread
-from onnxtrim.calibration.preprocess import image_array, image_geometry
+from onnxtrim.calibration.labels import FolderFile, file_mark, folder_files, spread
+from onnxtrim.calibration.preprocess import image_array, preparation
+from onnxtrim.calibration.preprocessor import FILE_NAME, Processor, read_processor
+from onnxtrim.calibration.skipping import usable
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 
@@ -36,14 +41,17 @@ class ImageFolder:
     """
 
     def __init__(self, folder: str | os.PathLike[str], spec: InputSpec, config: DataConfig) -> None:
-        """Lists the files; no image is decoded."""
-        self._spec = spec
-        self._config = config
-        self._geometry = image_geometry(spec, config)
+        """Lists the files; no image is decoded unless bad ones are to be skipped."""
+        self._name = spec.name
+        self._how = preparation(spec, config, _processor(Path(folder), config))
         files = folder_files(Path(folder), IMAGE_SUFFIXES)
         if not files:
             raise DataError(f"{folder}: holds no image; give a folder with images")
-        self._files = [files[i] for i in spread(len(files), config.samples)]
+        files = [files[i] for i in spread(len(files), config.samples)]
+        self.skipped: tuple[str, ...] = ()
+        if config.skip_bad:
+            files, self.skipped = usable(files, self._tried, lambda f: str(f.path), skip_bad=True)
+        self._files = files
 
     @property
     def labelled(self) -> bool:
@@ -58,9 +66,20 @@ class ImageFolder:
             digest.update(file_mark(file.name, file.path) + f"{file.label}\n".encode())
         return digest.hexdigest()
 
+    @property
+    def labels(self) -> npt.NDArray[np.int64] | None:
+        """The labels of all images, if known."""
+        return np.array([f.label for f in self._files], dtype=np.int64) if self.labelled else None
+
     def __len__(self) -> int:
         """Returns the number of images."""
         return len(self._files)
+
+    def subset(self, indices: npt.NDArray[np.int64]) -> Self:
+        """Returns the images at `indices`, which rise."""
+        chosen = copy.copy(self)
+        chosen._files = [self._files[i] for i in indices]
+        return chosen
 
     def batches(self, size: int) -> Iterator[Batch]:
         """Yields all images in order, `size` at a time; the last batch may be smaller.
@@ -74,13 +93,27 @@ class ImageFolder:
         labelled = self.labelled
         for start in range(0, len(self._files), size):
             files = self._files[start : start + size]
-            images = [
-                image_array(file.path, self._geometry, self._config, self._spec.dtype)
-                for file in files
-            ]
+            images = [image_array(file.path, self._how) for file in files]
             labels = [file.label for file in files if file.label is not None]
             yield Batch(
-                {self._spec.name: np.stack(images)},
+                {self._name: np.stack(images)},
                 np.array(labels, dtype=np.int64) if labelled else None,
                 len(files),
             )
+
+    def _tried(self, file: FolderFile) -> FolderFile:
+        """Returns `file`, after it was decoded.
+
+        Raises:
+            DataError: it cannot be.
+        """
+        image_array(file.path, self._how)
+        return file
+
+
+def _processor(folder: Path, config: DataConfig) -> Processor | None:
+    """Returns what the preprocessor named, or else one in the folder, says; None for none."""
+    if config.preprocessor is not None:
+        return read_processor(Path(config.preprocessor))
+    path = folder / FILE_NAME
+    return read_processor(path) if path.is_file() else None

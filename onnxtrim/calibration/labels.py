@@ -140,12 +140,13 @@ def file_mark(name: str, path: Path) -> bytes:
     return os.fsencode(name) + f"\0{size}\0".encode()
 
 
-def shape_text(shape: Sequence[int | None]) -> str:
-    """Returns a shape of the model for people: `(N, 3, ?, ?)`, N samples first, ? where open."""
-    if not shape:
-        return "()"
-    sizes = ["?" if size is None else str(size) for size in shape[1:]]
-    return f"({', '.join(['N', *sizes])})"
+def shape_text(shape: Sequence[int | None], *, batch: bool = True) -> str:
+    """Returns a shape of the model for people: `(N, 3, ?, ?)`, N samples first, ? where open.
+
+    Without a `batch`, the first size stands as it is.
+    """
+    sizes = ["?" if size is None else str(size) for size in shape]
+    return f"({', '.join(['N', *sizes[1:]] if batch and sizes else sizes)})"
 
 
 def _walk(folder: Path, suffixes: Collection[str]) -> Iterator[tuple[str, ...]]:

@@ -1,18 +1,28 @@
-"""Calibration data -> `Measurements`, streamed: only per-channel vectors leave the runtime."""
+"""Calibration data -> `Measurements`, streamed: only per-channel means leave the runtime.
 
-from collections.abc import Callable, Sequence
+    total[channel] = sum over rows of (mean of the row * elements of the row)        in float64
+
+and every statistic is total / elements, or a sum of such. The runtime sees a batch piece by piece,
+so that a tensor still lies in the cache when its statistics are taken.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Dataset
+from onnxtrim.calibration.dataset import Batch, Dataset
 from onnxtrim.calibration.feeding import input_specs, padded_batches
 from onnxtrim.calibration.measurements import Measurements, Statistic
-from onnxtrim.calibration.taps import TappedModel, with_taps
+from onnxtrim.calibration.taps import Moment, TappedModel, with_taps
 from onnxtrim.channels import Tap
 from onnxtrim.errors import DataError
+from onnxtrim.graph.edit import weight_bytes
 from onnxtrim.graph.runtime import Arrays, Runner
+from onnxtrim.graph.shapes import dims
 
 __all__ = ["Progress", "measure"]
 
@@ -20,6 +30,11 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 _Key = tuple[str, int]
+
+_COUNTS = ("above", "below")
+_ELEMENT_BYTES = 4
+_CACHE_BYTES = 1 << 20
+"""What a core keeps at hand, on most machines."""
 
 
 def measure(
@@ -42,12 +57,15 @@ def measure(
         DataError: the model computes something infinite or undefined on the data.
     """
     tapped = with_taps(model, taps, statistics)
+    if not tapped.readings:
+        return Measurements({}, len(data), data.fingerprint)
     runner = Runner(tapped.model, threads=threads)
     totals = _Totals(tapped)
     specs, done = input_specs(model), 0
+    piece = _samples_at_once(model, taps, threads)
     for batch in padded_batches(data, specs, batch_size):
-        outputs = runner(batch.inputs)
-        totals.add(outputs, 1.0)
+        for part in _pieces(batch, piece):
+            totals.add(runner(part.inputs), 1.0)
         length = batch.length
         if length > batch.count:
             last = {k: np.repeat(a[-1:], length, axis=0) for k, a in batch.inputs.items()}
@@ -55,7 +73,35 @@ def measure(
         done += batch.count
         if progress is not None:
             progress("measuring", done, len(data))
-    return Measurements(totals.statistics(), done, data.fingerprint)
+    return Measurements(totals.statistics(statistics), done, data.fingerprint)
+
+
+def _samples_at_once(model: ir.Model, taps: Sequence[Tap], threads: int) -> int | None:
+    """Returns how many samples go through the runtime together; None where whole batches must.
+
+    So few that each tapped tensor fits the cache, but so many that they outweigh the weights,
+    which are read once a piece. Whole batches must where the samples are not known to lie on axis
+    0 of all inputs and of every tensor that is tapped.
+    """
+    names = {tap.tensor for tap in taps}
+    tapped = [v for node in model.graph for v in node.outputs if v.name in names]
+    leading = {v.shape[0] if v.shape else None for v in (*model.graph.inputs, *tapped)}
+    named = any(isinstance(d, ir.SymbolicDim) and d.value is not None for d in leading)
+    sizes = [(dims(v) or ())[1:] for v in tapped]
+    if len(leading) != 1 or not named or not sizes or any(None in rest for rest in sizes):
+        return None
+    sample = [_ELEMENT_BYTES * prod(d for d in rest if d is not None) for rest in sizes]
+    fitting = (threads or os.cpu_count() or 1) * _CACHE_BYTES // max(sample)
+    return max(1, fitting, -(-weight_bytes(model) // sum(sample)))
+
+
+def _pieces(batch: Batch, size: int | None) -> Iterator[Batch]:
+    """Yields the rows of a batch, `size` at a time; a call stays whole."""
+    if size is None or batch.call or batch.length <= size:
+        yield batch
+        return
+    for start in range(0, batch.length, size):
+        yield batch.rows(slice(start, start + size))
 
 
 class _Totals:
@@ -63,30 +109,64 @@ class _Totals:
 
     def __init__(self, tapped: TappedModel) -> None:
         """Starts at zero."""
-        self._tapped = tapped
-        self._sums: dict[tuple[_Key, Statistic], npt.NDArray[np.float64]] = {}
-        self._elements: dict[_Key, float] = {}
+        self._readings = tapped.readings
+        known = {key: r for key, r in tapped.readings.items() if r.shape is None}
+        self._extents = {key: reading.extent({}) for key, reading in known.items()}
+        self._elements = dict.fromkeys(tapped.readings, 0.0)
+        moments = [(m, r.channels) for r in tapped.readings.values() for m in r.moments]
+        self._counts = np.repeat([m in _COUNTS for m, _ in moments], [c for _, c in moments])
+        self._sums = np.zeros(len(self._counts))
 
     def add(self, outputs: Arrays, share: float) -> None:
-        """Adds `share` times what one batch yields."""
-        for key, names in self._tapped.means.items():
-            count = share * float(outputs[self._tapped.sizes[key]])
-            self._elements[key] = self._elements.get(key, 0.0) + count
-            for statistic, name in names.items():
-                mean = outputs[name].astype(np.float64)
-                if not np.isfinite(mean).all():
-                    raise DataError(
-                        f"tensor {key[0]!r} is infinite or undefined on the calibration data; "
-                        "check the preprocessing (--scale, --mean, --std)"
-                    )
-                total = self._sums.setdefault((key, statistic), np.zeros(mean.shape))
-                total += mean * count
+        """Adds `share` times what one run yields.
 
-    def statistics(self) -> dict[_Key, dict[Statistic, npt.NDArray[np.float64]]]:
-        """Returns the statistics of everything added."""
-        found: dict[_Key, dict[Statistic, npt.NDArray[np.float64]]] = {}
-        for (key, statistic), total in self._sums.items():
-            mean = total / self._elements[key]
-            value = np.clip(1.0 - mean, 0.0, 1.0) if statistic == "zeros" else mean
-            found.setdefault(key, {})[statistic] = value
+        Raises:
+            DataError: it is infinite or undefined.
+        """
+        parts = []
+        for key, reading in self._readings.items():
+            positions, covered = self._extents.get(key) or reading.extent(outputs)
+            means = np.atleast_2d(outputs[reading.output])
+            parts.append(means.sum(axis=0, dtype=np.float64) * covered)
+            self._elements[key] += share * len(means) * positions
+        sums = np.concatenate(parts)  # one array, for what is done to each costs more than itself
+        np.rint(sums, out=sums, where=self._counts)  # whole, whatever the windows made of them
+        if not np.isfinite(sums).all():
+            bad = next(key for key, rows in self._rows(sums) if not np.isfinite(rows).all())
+            raise DataError(
+                f"tensor {bad[0]!r} is infinite or undefined on the calibration data; "
+                "check the preprocessing (--scale, --mean, --std)"
+            )
+        self._sums += share * sums
+
+    def statistics(
+        self, statistics: Sequence[Statistic]
+    ) -> dict[_Key, dict[Statistic, npt.NDArray[np.float64]]]:
+        """Returns the `statistics` of everything added."""
+        found = {}
+        for key, rows in self._rows(self._sums):
+            sums = dict(zip(self._readings[key].moments, rows, strict=True))
+            elements = self._elements[key]
+            found[key] = {name: _total(name, sums, elements) / elements for name in statistics}
         return found
+
+    def _rows(
+        self, sums: npt.NDArray[np.float64]
+    ) -> Iterator[tuple[_Key, npt.NDArray[np.float64]]]:
+        """Yields the part of `sums` behind each tap, (moments, channels)."""
+        start = 0
+        for key, reading in self._readings.items():
+            shape = len(reading.moments), reading.channels
+            yield key, sums[start : start + prod(shape)].reshape(shape)
+            start += prod(shape)
+
+
+def _total(
+    statistic: Statistic, sums: Mapping[Moment, npt.NDArray[np.float64]], elements: float
+) -> npt.NDArray[np.float64]:
+    """Returns a statistic times `elements`; what is not among the `sums` is known (see `taps`)."""
+    if statistic == "zeros":
+        return np.clip(elements - sums["above"] - sums.get("below", 0.0), 0.0, elements)
+    if statistic == "magnitude":
+        return 2.0 * sums.get("positive", sums["mean"]) - sums["mean"]
+    return sums[statistic]

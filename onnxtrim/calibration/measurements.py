@@ -9,8 +9,12 @@ import numpy.typing as npt
 
 __all__ = ["Measurements", "Statistic"]
 
-Statistic = Literal["zeros", "mean"]
-"""`zeros` is the share of elements that are 0 (below 1e-38 in size), `mean` is their mean."""
+Statistic = Literal["zeros", "mean", "square", "magnitude"]
+"""What is measured of the elements x of a channel, over all samples and positions.
+
+`zeros` is the share of them that are 0 (below 1e-38 in size), `mean` the mean of x, `square` the
+mean of x * x (the second moment), `magnitude` the mean of |x|.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,37 @@
 """Whatever holds calibration data -> a Dataset for the inputs of the model."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-import numpy as np
+import numpy.typing as npt
 
-from onnxtrim.calibration.arrays import ARRAY_SUFFIXES, ArrayData, ArraySource
+from onnxtrim.calibration.arrays import ARRAY_SUFFIXES, ArrayData, array_file, array_files
 from onnxtrim.calibration.dataset import Dataset, InputSpec
 from onnxtrim.calibration.images import IMAGE_SUFFIXES, ImageFolder
-from onnxtrim.calibration.labels import folder_files
+from onnxtrim.calibration.labels import FolderFile, folder_files
+from onnxtrim.calibration.parts import Part, given_part
+from onnxtrim.calibration.streams import CalibrationReader, stream_parts
+from onnxtrim.calibration.tensor_sets import tensor_parts, tensor_sets
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 
 __all__ = ["DataSource", "open_data"]
 
-DataSource = ArraySource | Dataset
-"""A path (folder of images, folder of .npy and .npz, one such file), arrays, or a Dataset."""
+_Inputs = npt.NDArray[Any] | Mapping[str, npt.ArrayLike]
+
+DataSource = (
+    str
+    | os.PathLike[str]
+    | _Inputs
+    | tuple[_Inputs, npt.ArrayLike]
+    | Iterable[Any]
+    | CalibrationReader
+    | Dataset
+)
+"""A path (folder of images, of .npy, .npz or test sets, one array file), arrays, batches that are
+yielded, or a Dataset."""
 
 
 def open_data(source: DataSource, specs: Sequence[InputSpec], config: DataConfig) -> Dataset:
@@ -33,14 +47,26 @@ def open_data(source: DataSource, specs: Sequence[InputSpec], config: DataConfig
         raise DataError("the model has no input, so data changes nothing; leave --data out")
     if isinstance(source, str | os.PathLike):
         return _open_path(Path(source), specs, config)
-    if isinstance(source, np.ndarray | Mapping | tuple):
-        return ArrayData(source, specs, config)
     if _is_dataset(source):
         return source
+    if isinstance(source, Mapping) or hasattr(source, "__array__"):
+        return ArrayData([given_part("data", source, None, specs)], specs, config)
+    if isinstance(source, tuple):
+        return ArrayData([_pair(source, specs)], specs, config)
+    if isinstance(source, Iterable | CalibrationReader) and not isinstance(source, bytes):
+        parts, skipped = stream_parts(source, specs, config)
+        return ArrayData(parts, specs, config, skipped)
     raise DataError(
-        f"data: a {type(source).__name__} cannot be read; "
-        "give a path, an array, a dict of arrays, or (inputs, labels)"
+        f"data: a {type(source).__name__} cannot be read; give a path, an array, a dict of arrays, "
+        "(inputs, labels), or what yields such batches"
     )
+
+
+def _pair(source: tuple[Any, ...], specs: Sequence[InputSpec]) -> Part:
+    """Returns (inputs, labels) as a part."""
+    if len(source) != 2:
+        raise DataError(f"data: is a tuple of {len(source)}; give (inputs, labels)")
+    return given_part("data", *source, specs)
 
 
 def _open_path(path: Path, specs: Sequence[InputSpec], config: DataConfig) -> Dataset:
@@ -50,7 +76,7 @@ def _open_path(path: Path, specs: Sequence[InputSpec], config: DataConfig) -> Da
     if path.is_dir():
         return _open_folder(path, specs, config)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return ArrayData(path, specs, config)
+        return ArrayData([array_file(path, specs)], specs, config)
     if path.suffix.lower() in IMAGE_SUFFIXES:
         raise DataError(f"{path}: is a single image; give the folder that holds the images")
     raise DataError(
@@ -59,24 +85,18 @@ def _open_path(path: Path, specs: Sequence[InputSpec], config: DataConfig) -> Da
 
 
 def _open_folder(folder: Path, specs: Sequence[InputSpec], config: DataConfig) -> Dataset:
-    """Returns the images or the arrays in a folder."""
+    """Returns the images, the arrays or the test sets in a folder."""
     files = folder_files(folder, IMAGE_SUFFIXES | ARRAY_SUFFIXES)
     arrays = [file for file in files if file.path.suffix.lower() in ARRAY_SUFFIXES]
-    if not files:
-        if not any(folder.iterdir()):
-            raise DataError(f"{folder}: is empty; put images, .npy or .npz files into it")
-        raise DataError(
-            f"{folder}: holds no image, .npy or .npz file; "
-            "give the folder that does, or convert the data"
-        )
-    if 0 < len(arrays) < len(files):
-        image = next(file for file in files if file not in arrays)
-        raise DataError(
-            f"{folder}: holds both images ({image.name}) and arrays ({arrays[0].name}); "
-            "put them in folders of their own and give one"
-        )
+    images = [file for file in files if file.path.suffix.lower() in IMAGE_SUFFIXES]
+    sets = tensor_sets(folder)
+    _check_one_kind(folder, images, arrays, sets)
+    if sets:
+        parts, skipped = tensor_parts(sets, specs, skip_bad=config.skip_bad)
+        return ArrayData(parts, specs, config, skipped)
     if arrays:
-        return ArrayData(folder, specs, config)
+        parts, skipped = array_files(arrays, specs, skip_bad=config.skip_bad)
+        return ArrayData(parts, specs, config, skipped)
     if len(specs) > 1:
         names = ", ".join(spec.name for spec in specs)
         raise DataError(
@@ -84,6 +104,31 @@ def _open_folder(folder: Path, specs: Sequence[InputSpec], config: DataConfig) -
             "give .npz files with one array an input"
         )
     return ImageFolder(folder, specs[0], config)
+
+
+def _check_one_kind(
+    folder: Path, images: Sequence[FolderFile], arrays: Sequence[FolderFile], sets: Sequence[Path]
+) -> None:
+    """Raises DataError where a folder holds no data, or data of several kinds."""
+    kinds = {
+        "images": [file.name for file in images],
+        "arrays": [file.name for file in arrays],
+        "test sets": [path.name for path in sets],
+    }
+    found = [f"{kind} ({names[0]})" for kind, names in kinds.items() if names]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder}: holds both {' and '.join(found)}; "
+            "put them in folders of their own and give one"
+        )
+    if found:
+        return
+    if not any(folder.iterdir()):
+        raise DataError(f"{folder}: is empty; put images, .npy or .npz files into it")
+    raise DataError(
+        f"{folder}: holds no image, .npy or .npz file; "
+        "give the folder that does, or convert the data"
+    )
 
 
 def _is_dataset(source: object) -> TypeGuard[Dataset]:

@@ -11,12 +11,12 @@ from onnxtrim.channels.kept import Kept
 from onnxtrim.channels.reasons import Code, Reason
 from onnxtrim.channels.relations import Ids
 
-__all__ = ["ChannelGroup", "ChannelMap", "Tap", "WeightUse"]
+__all__ = ["ChannelGroup", "ChannelMap", "Tap", "WeightRead", "WeightUse"]
 
 
 @dataclass(frozen=True, slots=True)
 class WeightUse:
-    """A weight that writes or reads channels: the node, the weight tensor, the axis of channels."""
+    """A weight that makes or scales channels: the node, the weight, its axis of channels."""
 
     node: str
     tensor: str
@@ -41,6 +41,19 @@ class Tap:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightRead(WeightUse):
+    """A weight that consumes channels.
+
+    Attributes:
+        outputs: the axis of the weight that makes the node's outputs; None where it has none.
+        source: where the channels that it multiplies can be measured.
+    """
+
+    outputs: int | None = None
+    source: Tap | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelGroup:
     """Units that live on the same axes, ranked together.
 
@@ -50,6 +63,7 @@ class ChannelGroup:
         axes: the (tensor, axis) they live on, with the positions each unit has there.
         writers: the weights that make the channels.
         readers: the weights that consume them.
+        scales: the weights that a normalisation multiplies them by.
         taps: where their activations can be measured.
         block_positions: positions a unit has on each axis that runtimes compute in blocks.
         reason: why the group is frozen; None where it is free.
@@ -59,9 +73,10 @@ class ChannelGroup:
     units: Ids
     axes: Mapping[tuple[str, int], int]
     writers: tuple[WeightUse, ...]
-    readers: tuple[WeightUse, ...]
+    readers: tuple[WeightRead, ...]
     taps: tuple[Tap, ...]
     block_positions: tuple[int, ...]
+    scales: tuple[WeightUse, ...] = ()
     reason: Reason | None = None
 
     @property

@@ -5,11 +5,12 @@ A group is ranked, cut and reported together; its units never depend on each oth
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import onnx_ir as ir
 
-from onnxtrim.channels.channel_map import ChannelGroup, Tap, WeightUse
+from onnxtrim.channels.channel_map import ChannelGroup, Tap, WeightRead, WeightUse
 from onnxtrim.channels.ops import OpRule
 from onnxtrim.channels.ops.operands import is_constant, name
 from onnxtrim.channels.reasons import Reason
@@ -22,6 +23,7 @@ Described = tuple[ir.Node, OpRule]
 """A node with the rule that described it."""
 
 _Key = tuple[str, int]
+_Use = TypeVar("_Use", bound=WeightUse)
 
 
 def group_units(
@@ -76,7 +78,8 @@ class _Uses:
         """Indexes the nodes, which come sorted, by the axes that carry units."""
         self._axes = axes
         self._writers: dict[_Key, list[WeightUse]] = {}
-        self._readers: dict[_Key, list[WeightUse]] = {}
+        self._readers: dict[_Key, list[WeightRead]] = {}
+        self._scales: dict[_Key, list[WeightUse]] = {}
         self._taps: dict[_Key, Tap] = {}
         self._read_at: dict[_Key, Tap] = {}
         self._blocked: set[_Key] = set()
@@ -86,7 +89,7 @@ class _Uses:
             self._rank[node_label(node)] = rank
             self._blocked.update(rule.blocked_axes(node))
             self._computed.update(name(v) for v in node.outputs if not is_constant(v))
-            self._note_weight(node, rule)
+            self._note_weights(node, rule)
             if rule.activation:
                 self._note_tap(node, rule)
 
@@ -117,6 +120,7 @@ class _Uses:
             writers=writers,
             readers=self._sorted(use for key in keys for use in self._readers.get(key, ())),
             taps=tuple(taps),
+            scales=self._sorted(use for key in keys for use in self._scales.get(key, ())),
             block_positions=tuple(sorted({counts[key] for key in keys if key in self._blocked})),
             reason=reason,
         )
@@ -127,30 +131,36 @@ class _Uses:
         places = group.positions(self._axes, writer.tensor, writer.axis)
         return self._rank[writer.node], int(places[0, 0])
 
-    def _sorted(self, uses: Iterable[WeightUse]) -> tuple[WeightUse, ...]:
+    def _sorted(self, uses: Iterable[_Use]) -> tuple[_Use, ...]:
         """Returns weight uses in the order of their nodes."""
         return tuple(sorted(uses, key=lambda use: (self._rank[use.node], use.axis)))
 
-    def _note_weight(self, node: ir.Node, rule: OpRule) -> None:
-        """Records the channels that the weights of `node` write and read, and where it reads."""
-        weights = rule.weights(node)
+    def _note_weights(self, node: ir.Node, rule: OpRule) -> None:
+        """Records the channels that the weights of `node` write, scale and read, and where."""
         label = node_label(node)
-        for weight in weights:
+        for weight in rule.weights(node):
             tensor = name(weight.value)
-            for axis, uses in ((weight.writes, self._writers), (weight.reads, self._readers)):
-                if axis is not None and (tensor, axis) in self._axes:
-                    uses.setdefault((tensor, axis), []).append(WeightUse(label, tensor, axis))
-        if any(weight.reads is not None for weight in weights):
-            self._note_read(node)
+            if weight.writes is not None and (key := (tensor, weight.writes)) in self._axes:
+                self._writers.setdefault(key, []).append(WeightUse(label, *key))
+            if weight.reads is not None and (key := (tensor, weight.reads)) in self._axes:
+                sources = self._sources(node)
+                self._read_at.update(sources)
+                same = (tap for place, tap in sources.items() if self._meet(key, place))
+                read = WeightRead(label, *key, outputs=weight.writes, source=next(same, None))
+                self._readers.setdefault(key, []).append(read)
+        scale = rule.scale(node)
+        if scale is not None and is_constant(scale) and (key := (name(scale), 0)) in self._axes:
+            self._scales.setdefault(key, []).append(WeightUse(label, *key))
 
-    def _note_read(self, node: ir.Node) -> None:
-        """Records the operand that a weight reads as a place to measure for want of a better."""
-        for value in node.inputs:
-            if value is not None and not is_constant(value):
-                for axis in range(len(value.shape or ())):
-                    key = name(value), axis
-                    if key in self._axes:
-                        self._read_at[key] = Tap(*key, activation=False, zeroes=False)
+    def _sources(self, node: ir.Node) -> dict[_Key, Tap]:
+        """Returns the axes of what `node` multiplies by a weight, as places to measure."""
+        values = [v for v in node.inputs if v is not None and not is_constant(v)]
+        places = [(name(v), axis) for v in values for axis in range(len(v.shape or ()))]
+        return {k: Tap(*k, activation=False, zeroes=False) for k in places if k in self._axes}
+
+    def _meet(self, key: _Key, other: _Key) -> bool:
+        """Returns whether the first unit on one axis lies on another."""
+        return bool(np.isin(self._axes[key][0], self._axes[other]))
 
     def _note_tap(self, node: ir.Node, rule: OpRule) -> None:
         """Records the output of an activation as a place to measure."""

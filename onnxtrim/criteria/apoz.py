@@ -6,7 +6,7 @@
 Hu et al., "Network Trimming: A Data-Driven Neuron Pruning Approach", 2016.
 """
 
-from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Rows
 
 __all__ = ["Apoz"]
 
@@ -17,8 +17,13 @@ class Apoz(Criterion):
     name = "apoz"
     needs = Needs.ACTIVATIONS
     statistics = ("zeros",)
-    wants_zeroes = True
 
-    def score(self, group: GroupView) -> Scores:
-        """Returns the share of non-zeros, (units,); the mean over taps where there are several."""
-        return 1.0 - average(group.stats("zeros"))
+    def score(self, group: GroupView) -> Rows:
+        """Returns the share of non-zeros, (1, units)."""
+        return 1.0 - group.stats("zeros")[None]
+
+    def unfit(self, group: GroupView) -> str | None:
+        """Returns why there are no zeros to count, where a tap follows no Relu."""
+        if all(tap.zeroes for tap in group.group.taps):
+            return super().unfit(group)
+        return "no Relu makes its zeros"

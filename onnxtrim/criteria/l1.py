@@ -1,13 +1,13 @@
 """L1 norm of the weights that make a unit.
 
-    score(c) = mean over writers of sum |W[c, ...]|
+    score(c) = sum |W[c, ...]|, writer by writer
 
 Li et al., "Pruning Filters for Efficient ConvNets", 2017.
 """
 
 import numpy as np
 
-from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Rows
 
 __all__ = ["L1"]
 
@@ -18,6 +18,6 @@ class L1(Criterion):
     name = "l1"
     needs = Needs.WEIGHTS
 
-    def score(self, group: GroupView) -> Scores:
-        """Returns the norms, (units,)."""
-        return average([np.abs(rows).sum(axis=1) for rows in group.writers()])
+    def score(self, group: GroupView) -> Rows:
+        """Returns the norms, (writers, units)."""
+        return np.stack([np.abs(rows).sum(axis=1) for rows in group.writers()])

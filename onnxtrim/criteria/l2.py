@@ -1,13 +1,13 @@
 """L2 norm of the weights that make a unit.
 
-    score(c) = mean over writers of sqrt(sum W[c, ...]^2)
+    score(c) = sqrt(sum W[c, ...]^2), writer by writer
 
 The norm of iterative neuron pruning; He et al., "Soft Filter Pruning", 2018.
 """
 
 import numpy as np
 
-from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Rows
 
 __all__ = ["L2"]
 
@@ -18,6 +18,6 @@ class L2(Criterion):
     name = "l2"
     needs = Needs.WEIGHTS
 
-    def score(self, group: GroupView) -> Scores:
-        """Returns the norms, (units,)."""
-        return average([np.sqrt(np.square(rows).sum(axis=1)) for rows in group.writers()])
+    def score(self, group: GroupView) -> Rows:
+        """Returns the norms, (writers, units)."""
+        return np.stack([np.sqrt(np.square(rows).sum(axis=1)) for rows in group.writers()])

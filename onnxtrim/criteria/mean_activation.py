@@ -8,7 +8,7 @@ mean is never negative; elsewhere its size counts.
 
 import numpy as np
 
-from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores, average
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Rows
 
 __all__ = ["MeanActivation"]
 
@@ -20,6 +20,6 @@ class MeanActivation(Criterion):
     needs = Needs.ACTIVATIONS
     statistics = ("mean",)
 
-    def score(self, group: GroupView) -> Scores:
-        """Returns the size of the mean, (units,); the mean over taps where there are several."""
-        return average([np.abs(mean) for mean in group.stats("mean")])
+    def score(self, group: GroupView) -> Rows:
+        """Returns the size of the mean, (1, units)."""
+        return np.abs(group.stats("mean"))[None]

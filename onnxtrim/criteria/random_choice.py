@@ -3,7 +3,7 @@
 score(c) ~ U[0, 1), from the seed and the name of the group
 """
 
-from onnxtrim.criteria.base import Criterion, GroupView, Needs, Scores
+from onnxtrim.criteria.base import Criterion, GroupView, Needs, Rows
 
 __all__ = ["RandomChoice"]
 
@@ -14,6 +14,6 @@ class RandomChoice(Criterion):
     name = "random"
     needs = Needs.NOTHING
 
-    def score(self, group: GroupView) -> Scores:
-        """Returns uniform figures, (units,); the same for the same seed and group."""
-        return group.rng().random(group.group.width)
+    def score(self, group: GroupView) -> Rows:
+        """Returns uniform figures, (1, units); the same for the same seed and group."""
+        return group.rng().random((1, group.group.width))

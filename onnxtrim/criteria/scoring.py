@@ -7,9 +7,11 @@ import numpy as np
 import onnx_ir as ir
 
 from onnxtrim.calibration.measurements import Measurements
-from onnxtrim.channels import ChannelGroup, ChannelMap
+from onnxtrim.channels import ChannelMap
+from onnxtrim.config import Reduction
 from onnxtrim.criteria.base import Criterion, GroupView, Scores
 from onnxtrim.criteria.l1 import L1
+from onnxtrim.criteria.reduction import reduced
 from onnxtrim.errors import ModelError
 
 __all__ = ["Scoring", "score_groups"]
@@ -17,10 +19,17 @@ __all__ = ["Scoring", "score_groups"]
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """Scores by group name, (units,) each, higher = keep, and what is to be said about them."""
+    """Scores by group name, (units,) each, higher = keep, and what is to be said about them.
+
+    Attributes:
+        scores: the scores.
+        warnings: one sentence each.
+        stand_ins: the groups that were ranked by another criterion.
+    """
 
     scores: Mapping[str, Scores]
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
 
 
 def score_groups(
@@ -28,43 +37,40 @@ def score_groups(
     channel_map: ChannelMap,
     criterion: Criterion,
     measurements: Measurements | None,
-    seed: int,
+    *,
+    reduction: Reduction = "mean",
+    seed: int = 0,
 ) -> Scoring:
     """Returns the scores of all groups that can be cut.
 
-    A criterion that needs exact zeros is degenerate in a group whose activations have none: all
-    units would score alike, and the order would be that of their positions. Such a group is
-    ranked by L1 instead, and a warning says so.
+    Where a criterion means nothing in a group (APoZ without a Relu, say: all units would score
+    alike, and the order would be that of their positions), the group is ranked by L1 instead, and
+    a warning says so.
 
     Raises:
         ModelError: a score is not finite.
     """
     scores: dict[str, Scores] = {}
     warnings: list[str] = []
-    stand_in = L1()
+    stand_ins: list[str] = []
     for group in channel_map.groups:
         view = GroupView(group, channel_map, model, measurements, seed)
         rule: Criterion = criterion
-        if criterion.wants_zeroes and not _has_zeroes(group):
-            rule = stand_in
+        if (why := criterion.unfit(view)) is not None:
+            rule = L1()
+            stand_ins.append(group.name)
             warnings.append(
-                f"{group.name}: {criterion.name} is degenerate without a Relu behind it; "
-                f"ranked by {stand_in.name} instead"
+                f"{group.name}: {criterion.name} means nothing here ({why}); "
+                f"ranked by {rule.name} instead"
             )
-        scores[group.name] = rule.score(view)
+        scores[group.name] = reduced(rule.score(view), reduction)
         if not np.isfinite(scores[group.name]).all():
             raise ModelError(
                 f"{group.name}: its {rule.name} scores are not finite; its weights hold NaN or "
                 "infinity, train or export the model again"
             )
-        alike = group.width > 1 and np.ptp(scores[group.name]) == 0
-        if rule is criterion and criterion.wants_zeroes and alike:
+        if group.width > 1 and np.ptp(scores[group.name]) == 0:
             warnings.append(
-                f"{group.name}: all units have the same {criterion.name}; their order is arbitrary"
+                f"{group.name}: all units have the same {rule.name}; their order is arbitrary"
             )
-    return Scoring(scores, tuple(warnings))
-
-
-def _has_zeroes(group: ChannelGroup) -> bool:
-    """Returns whether every tap of a group follows an activation with a half-line of zeros."""
-    return bool(group.taps) and all(tap.zeroes for tap in group.taps)
+    return Scoring(scores, tuple(warnings), tuple(stand_ins))

@@ -60,15 +60,16 @@ def _beside(model: ir.Model) -> bool:
     return weight_bytes(model) > EXTERNAL_BYTES or late > LATE_BYTES
 
 
-def atomic_write(path: str | os.PathLike[str], text: str) -> Path:
-    """Returns the path written: `text` as UTF-8, whole or not at all.
+def atomic_write(path: str | os.PathLike[str], content: str | bytes) -> Path:
+    """Returns the path written: bytes, or text as UTF-8, whole or not at all.
 
     Raises:
         OutputError: the folder is missing, is no folder, or cannot be written to.
     """
     target = Path(path)
     with _staging(target) as folder:
-        (folder / target.name).write_text(text, encoding="utf-8")
+        data = content.encode() if isinstance(content, str) else content
+        (folder / target.name).write_bytes(data)
         os.replace(folder / target.name, target)
     return target
 

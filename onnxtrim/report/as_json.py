@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from onnxtrim.report.model import Comparison, Inspection, Report
+from onnxtrim.report.model import Document
 
 __all__ = ["to_json"]
 
 
-def to_json(document: Report | Comparison | Inspection) -> str:
+def to_json(document: Document) -> str:
     """Returns `document` as JSON text; figures that are not finite become null."""
     return json.dumps(_plain(dataclasses.asdict(document)), indent=1) + "\n"
 

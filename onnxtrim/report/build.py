@@ -9,7 +9,7 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration import Latency, Measurements
+from onnxtrim.calibration import Dataset, Latency, Measurements
 from onnxtrim.channels import ChannelGroup, ChannelMap, Kept
 from onnxtrim.graph.runtime import RUNTIME_VERSION
 from onnxtrim.report.model import BarrierRow, FrozenRow, GroupRow, MetricValue, Side, Spread
@@ -18,10 +18,12 @@ from onnxtrim.selection.align import Alignment, step_taken
 
 __all__ = [
     "barrier_rows",
+    "data_facts",
     "environment",
     "frozen_rows",
     "group_rows",
     "side",
+    "skipped_warnings",
     "uncounted_warnings",
     "with_unit_costs",
 ]
@@ -87,6 +89,26 @@ def frozen_rows(channel_map: ChannelMap) -> tuple[FrozenRow, ...]:
 def barrier_rows(channel_map: ChannelMap) -> tuple[BarrierRow, ...]:
     """Returns a row for every node that freezes all it touches."""
     return tuple(BarrierRow(r.node, str(r.code), r.sentence) for r in channel_map.barriers)
+
+
+def data_facts(data: Dataset, held_out: Dataset | None = None) -> dict[str, object]:
+    """Returns what a report says of calibration data: how much, which, what was left out."""
+    facts: dict[str, object] = {"samples": len(data), "fingerprint": data.fingerprint}
+    skipped = getattr(data, "skipped", ())
+    if skipped:
+        facts["skipped"] = list(skipped)
+    if held_out is not None:
+        facts["held_out"] = len(held_out)
+    return facts
+
+
+def skipped_warnings(data: Dataset | None) -> tuple[str, ...]:
+    """Returns a warning where samples could not be read and were left out, else nothing."""
+    skipped = getattr(data, "skipped", ())
+    if not skipped:
+        return ()
+    others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+    return (f"{skipped[0]}{others} could not be read and were left out, as --skip-bad asks",)
 
 
 def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:

@@ -1,12 +1,12 @@
 """A document as Markdown."""
 
-from onnxtrim.report.model import Comparison, Inspection, Report
+from onnxtrim.report.model import Comparison, Document, Report
 from onnxtrim.report.tables import Table, proof_samples, tables
 
 __all__ = ["to_markdown"]
 
 
-def to_markdown(document: Report | Comparison | Inspection) -> str:
+def to_markdown(document: Document) -> str:
     """Returns `document` as Markdown text."""
     lines = [f"# {_title(document)}", ""]
     for table in tables(document):
@@ -29,7 +29,7 @@ def to_markdown(document: Report | Comparison | Inspection) -> str:
     return "\n".join(lines)
 
 
-def _title(document: Report | Comparison | Inspection) -> str:
+def _title(document: Document) -> str:
     """Returns the headline."""
     if isinstance(document, Comparison):
         return " and ".join(document.names)

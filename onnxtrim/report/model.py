@@ -8,13 +8,18 @@ from onnxtrim.surgery import Verification
 __all__ = [
     "SCHEMA",
     "BarrierRow",
+    "CandidateRow",
     "Comparison",
+    "Curve",
+    "CurvePoint",
+    "Document",
     "FrozenRow",
     "GroupRow",
     "Inspection",
     "MetricValue",
     "ModelFacts",
     "Report",
+    "Sensitivity",
     "Side",
     "Spread",
     "Step",
@@ -90,6 +95,39 @@ class FrozenRow:
 
 
 @dataclass(frozen=True, slots=True)
+class CandidateRow:
+    """What the plan of one criterion did to the outputs, when criteria were compared.
+
+    `macs` is what the model still computes, as a fraction of the original.
+    """
+
+    criterion: str
+    macs: float
+    relative_error: float
+    metric: MetricValue
+    chosen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """A model that lacks `removed` units of one group; `macs` is a fraction of the original."""
+
+    removed: int
+    macs: float
+    metric: float
+    relative_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """What removing more and more of one group of `width` units does, by units removed."""
+
+    group: str
+    width: int
+    points: tuple[CurvePoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One pruning step: what remained, and the metric before and after tuning."""
 
@@ -154,3 +192,20 @@ class Report:
     environment: dict[str, str]
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    candidates: tuple[CandidateRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sensitivity:
+    """How much the outputs suffer from each group alone; `whole` is the metric of the original."""
+
+    schema: str
+    model: ModelFacts
+    whole: MetricValue
+    curves: tuple[Curve, ...]
+    data: dict[str, object]
+    warnings: tuple[str, ...] = ()
+
+
+Document = Report | Comparison | Inspection | Sensitivity
+"""Whatever can be shown."""

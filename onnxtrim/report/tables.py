@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnxtrim.calibration import Latency
-from onnxtrim.report.model import Comparison, Inspection, Report, Side
+from onnxtrim.report.model import (
+    Comparison,
+    Document,
+    Inspection,
+    MetricValue,
+    Report,
+    Sensitivity,
+    Side,
+)
 
 __all__ = ["Table", "figure", "proof_samples", "tables"]
 
@@ -21,12 +29,15 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def tables(document: Report | Comparison | Inspection) -> list[Table]:
+def tables(document: Document) -> list[Table]:
     """Returns the tables of a document in the order of reading, empty ones left out."""
     if isinstance(document, Report):
-        found = [_groups(document), _frozen(document), _sides(document, document.latency_ratio)]
+        sides = _sides(document, document.latency_ratio)
+        found = [_candidates(document), _groups(document), _frozen(document), sides]
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
+    elif isinstance(document, Sensitivity):
+        found = [_curves(document)]
     else:
         found = [_inspected(document), _frozen(document), _barriers(document)]
     return [table for table in found if table.rows]
@@ -43,6 +54,44 @@ def figure(value: float) -> str:
         if value >= size * _ROUNDS_UP:
             return f"{value / size:.3g}{unit}"
     return f"{value:g}"
+
+
+def _candidates(report: Report) -> Table:
+    """Returns the criteria that were compared, the best first."""
+    names = {row.metric.name for row in report.candidates} - {"relative_error"}
+    rows = tuple(
+        (
+            row.criterion,
+            f"{row.macs:.3f}",
+            f"{row.relative_error:.3g}",
+            *([_quality(row.metric)] if names else []),
+            "chosen" if row.chosen else "",
+        )
+        for row in report.candidates
+    )
+    head = ("criterion", "MACs left", "output error", *sorted(names), "")
+    return Table("Criteria, each with a plan of its own for one budget", head, rows)
+
+
+def _curves(found: Sensitivity) -> Table:
+    """Returns, for each group, the metric once so many units are gone: `8: 79.2%`."""
+    most = max((len(curve.points) for curve in found.curves), default=0)
+    rows = []
+    for curve in found.curves:
+        cells = [
+            f"{point.removed}: {_quality(MetricValue(found.whole.name, point.metric))}"
+            for point in curve.points
+        ]
+        rows.append((curve.group, str(curve.width), *cells, *[""] * (most - len(cells))))
+    title = f"Units removed: {found.whole.name} ({_quality(found.whole)} with none removed)"
+    return Table(title, ("group", "width", *[""] * most), tuple(rows))
+
+
+def _quality(metric: MetricValue) -> str:
+    """Returns the figure of a metric as people read it."""
+    if metric.name in ("accuracy", "agreement"):
+        return f"{metric.value:.2%}"
+    return f"{metric.value:.3g}"
 
 
 def _groups(report: Report) -> Table:
@@ -114,10 +163,15 @@ def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
         _counted("file bytes", before.bytes, after.bytes),
     ]
     rows += _latency_row(before, after, ratio)
+    held_out = document.data.get("held_out") if isinstance(document, Report) else None
+    if held_out is not None:
+        rows.append(("judged on", "", f"{held_out} held out", ""))
     if before.metric is not None and after.metric is not None:
         name, old, new = before.metric.name, before.metric.value, after.metric.value
-        if name == "accuracy":  # the others compare with the original, and follow
+        if name == "accuracy":
             rows.append((name, f"{old:.2%}", f"{new:.2%}", f"{(new - old) * 100:+.2f} points"))
+        elif name not in ("agreement", "relative_error"):  # those follow
+            rows.append((name, f"{old:.5g}", f"{new:.5g}", f"{new - old:+.3g}"))
     if document.agreement is not None:
         rows.append(("agreement", "", f"{document.agreement:.2%}", ""))
     if document.relative_error is not None:

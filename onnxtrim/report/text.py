@@ -3,13 +3,13 @@
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from onnxtrim.report.model import Comparison, Inspection, Report
+from onnxtrim.report.model import Comparison, Document, Inspection, Report
 from onnxtrim.report.tables import figure, proof_samples, tables
 
 __all__ = ["show"]
 
 
-def show(document: Report | Comparison | Inspection, console: Console) -> None:
+def show(document: Document, console: Console) -> None:
     """Prints the tables of `document` on `console`, and what else there is to say."""
     for table in tables(document):
         grid = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False)

@@ -1,9 +1,21 @@
 """What to remove: cost, budgets, alignment, the choice (-> `PrunePlan`)."""
 
 from onnxtrim.selection.align import Alignment, alignments_of
-from onnxtrim.selection.budget import Budget
-from onnxtrim.selection.choose import Choice, choose
+from onnxtrim.selection.budget import Budget, milliseconds
+from onnxtrim.selection.choose import (
+    Choice,
+    choose,
+    counted,
+    fitting,
+    ladders,
+    queues_of,
+    quota,
+    shortfall,
+    trimmed,
+    widest,
+)
 from onnxtrim.selection.cost import Cost, CostModel
+from onnxtrim.selection.ladder import Ladder, Queue, Widths
 from onnxtrim.selection.plan import PlannedGroup, PrunePlan, make_plan, removed_units
 
 __all__ = [
@@ -12,10 +24,22 @@ __all__ = [
     "Choice",
     "Cost",
     "CostModel",
+    "Ladder",
     "PlannedGroup",
     "PrunePlan",
+    "Queue",
+    "Widths",
     "alignments_of",
     "choose",
+    "counted",
+    "fitting",
+    "ladders",
     "make_plan",
+    "milliseconds",
+    "queues_of",
+    "quota",
     "removed_units",
+    "shortfall",
+    "trimmed",
+    "widest",
 ]

@@ -6,32 +6,32 @@ altogether. So widths between two steps stay at the upper one: those channels ar
 """
 
 import math
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-import onnx_ir as ir
 
 from onnxtrim.channels import ChannelGroup
 from onnxtrim.errors import UsageError
-from onnxtrim.graph import load
-from onnxtrim.graph.edit import new_initializer
-from onnxtrim.graph.runtime import Runner
-from onnxtrim.graph.shapes import dims
+from onnxtrim.selection.staircase import cached_step
 
 __all__ = [
+    "PRESETS",
     "Alignment",
     "aligned_width",
     "alignments_of",
-    "block_of_runtime",
     "group_alignment",
     "group_step",
     "step_taken",
 ]
 
 _SMALLEST = 4
-_KERNEL_RANK = 4
+
+PRESETS: Mapping[str, int] = {"ncnn": 8, "openvino": 16, "tflite": 8}
+"""Steps for runtimes that are not measured here.
+
+`ncnn` packs channels in fours (float32 on Arm) or eights (float16, AVX) where the width divides;
+`openvino` runs oneDNN on the CPU, which lays channels out in blocks of 16 (nChw16c; 8 on AVX2);
+`tflite` runs XNNPACK, whose matrix kernels make 8 output channels at a time.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,45 +50,22 @@ class Alignment:
 def alignments_of(align: str | int) -> tuple[Alignment, ...]:
     """Returns what `--align` allows, the preferred alignment first.
 
-    `auto` is the block of the runtime. Only where no budget can be met so, widths may fall below
-    one block, to multiples of 4, which the runtime's fast layout still takes.
+    `auto` is the step at which convolutions get faster on this machine. There and in the presets,
+    only where no budget can be met so, widths may fall below one step, to multiples of 4.
 
     Raises:
-        UsageError: it is neither `auto`, `none` nor a positive figure.
+        UsageError: it is neither `auto`, `none`, a preset nor a positive figure.
     """
-    if align == "auto":
-        block = block_of_runtime()
-        whole = Alignment(block, block)
-        return (whole,) if block == _SMALLEST else (whole, Alignment(block, _SMALLEST))
     if align == "none":
         return (Alignment(1, 1),)
+    if align == "auto" or align in PRESETS:
+        step = cached_step() if align == "auto" else PRESETS[str(align)]
+        whole = Alignment(step, step)
+        return (whole,) if step == _SMALLEST else (whole, Alignment(step, _SMALLEST))
     if str(align).isdecimal() and int(align) > 0:
         return (Alignment(int(align), int(align)),)
-    raise UsageError(f"--align {align}: give auto, none, or a step in channels such as 8")
-
-
-def block_of_runtime() -> int:
-    """Returns how many channels the installed ONNX Runtime computes at a time on this machine.
-
-    A convolution with a single output channel is optimised and read back: the runtime pads its
-    weight to a whole block. Where it has no blocked layout, 4, the width of a vector.
-    """
-    graph = ir.Graph([], [], nodes=[], opset_imports={"": 13}, name="probe")
-    x = ir.Value(name="x", shape=ir.Shape((1, 4, 8, 8)), type=ir.TensorType(ir.DataType.FLOAT))
-    graph.inputs.append(x)
-    weight = new_initializer(graph, "w", np.ones((1, 4, 3, 3), dtype=np.float32))
-    conv = ir.Node("", "Conv", [x, weight], outputs=[ir.Value(name="y", type=x.type)])
-    conv.outputs[0].shape = ir.Shape((1, 1, 6, 6))
-    graph.append(conv)
-    graph.outputs.append(conv.outputs[0])
-    with tempfile.TemporaryDirectory(prefix="onnxtrim-") as folder:
-        dump = Path(folder) / "optimised.onnx"
-        Runner(ir.Model(graph, ir_version=8), dump=dump)
-        optimised = load(dump)
-    blocked = any(node.domain.endswith("nchwc") for node in optimised.graph)
-    kernels = (dims(v) or () for v in optimised.graph.initializers.values())
-    widths = [sizes[0] or 0 for sizes in kernels if len(sizes) == _KERNEL_RANK]
-    return max(_SMALLEST, *widths) if blocked and widths else _SMALLEST
+    names = ", ".join(PRESETS)
+    raise UsageError(f"--align {align}: give auto, none, {names}, or a step in channels such as 8")
 
 
 def group_step(group: ChannelGroup, step: int) -> int:

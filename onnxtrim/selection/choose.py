@@ -1,46 +1,44 @@
-"""Scores and a budget -> the units to remove.
+"""Scores and counted budgets -> the units to remove.
 
-All units are put in one order of removal. A *level* k takes the first k of them; what each group
-loses of those is held back by its floor, its cap and its alignment step. More levels remove more,
-so the smallest level that meets the budget is found by bisection. The last step may overshoot, so
-groups then get steps back, the highest scores first, while the budget still holds.
+Units go in ascending order of their normalised scores (`scope` global), or of the share of their
+group that is gone with them (`scope` layer). The smallest rung of the ladder that meets the budget
+is taken. Its last step may overshoot, so that groups then get steps back, the highest scores first,
+while the budget still holds.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.channels import ChannelGroup, ChannelMap
+from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import PruneConfig
 from onnxtrim.errors import BudgetError
-from onnxtrim.selection.align import Alignment, aligned_width, group_alignment
+from onnxtrim.selection.align import Alignment
 from onnxtrim.selection.budget import Budget
 from onnxtrim.selection.cost import CostModel
+from onnxtrim.selection.ladder import Ladder, Queue, Widths
+from onnxtrim.selection.layers import layers_of
 from onnxtrim.selection.normalize_scores import removal_keys
 
-__all__ = ["Choice", "choose"]
+__all__ = [
+    "Choice",
+    "choose",
+    "counted",
+    "fitting",
+    "ladders",
+    "queues_of",
+    "quota",
+    "shortfall",
+    "trimmed",
+    "widest",
+]
 
 Scores = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    """A group in the order of removal: its units and keys ascending, and how many must stay."""
-
-    group: ChannelGroup
-    units: Ids
-    keys: Scores
-    floor: int
-    alignment: Alignment
-
-    def width_after(self, wanted: int) -> int:
-        """Returns the width once at most `wanted` units go."""
-        width = self.group.width
-        return aligned_width(max(width - wanted, self.floor), width, self.alignment)
+Met = Callable[[Widths], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,7 @@ def choose(
     costs: CostModel,
     config: PruneConfig,
     alignments: Sequence[Alignment],
+    budget: Budget,
 ) -> Choice:
     """Returns the units to remove, in the first of `alignments` in which the budget can be met.
 
@@ -64,41 +63,48 @@ def choose(
         channel_map: the groups; those with a reason are left alone.
         scores: higher = keep, one figure a unit, by group name.
         costs: the cost model of the original.
-        config: budgets, scope, floors and caps.
+        config: scope, floors and caps.
         alignments: in channels, the preferred one first.
+        budget: what may remain, counted.
 
     Raises:
         BudgetError: even the thinnest plan does not meet the budget.
     """
-    budget = Budget.of(config, costs.now())
-    for alignment in alignments:
-        candidates = [_candidate(g, scores[g.name], config, alignment) for g in channel_map.groups]
-        levels = _Levels(channel_map, candidates, costs, budget, _quota(candidates, config))
-        if levels.met(levels.widths(levels.last)):
-            widths = levels.widths(levels.smallest())
-            if config.scope == "global":
-                widths = levels.given_back(widths)
-            return Choice(levels.removed(widths), alignment)
-    raise BudgetError(_shortfall(levels, budget, channel_map))
+    queues = queues_of(channel_map, scores, config)
+    found = ladders(channel_map, queues, costs, config, alignments)
+    for ladder in found:
+        choice = fitting(ladder, budget, config)
+        if choice is not None:
+            return choice
+    raise BudgetError(shortfall(found[-1], budget, quota(found[-1], config)))
 
 
-def _candidate(
-    group: ChannelGroup, scores: Scores, config: PruneConfig, alignment: Alignment
-) -> _Candidate:
-    """Returns `group` with its units in the order of removal; ties fall by position."""
-    keys = removal_keys(scores, config.scope, config.normalize)
-    order = np.lexsort((np.arange(len(scores)), scores, keys))
-    must_stay = group.width - math.floor(config.max_layer_ratio * group.width + 1e-9)
-    return _Candidate(
-        group=group,
-        units=group.units[order],
-        keys=keys[order],
-        floor=min(max(config.min_channels, must_stay, 1), group.width),
-        alignment=group_alignment(group, alignment),
-    )
+def queues_of(
+    channel_map: ChannelMap, scores: Mapping[str, Scores], config: PruneConfig
+) -> dict[str, Queue]:
+    """Returns the order of removal of each group; ties fall by position."""
+    found = {}
+    for group in channel_map.groups:
+        own = scores[group.name]
+        keys = removal_keys(own, config.scope, config.normalize)
+        order = np.lexsort((np.arange(len(own)), own, keys))
+        found[group.name] = Queue(group.units[order], keys[order])
+    return found
 
 
-def _quota(candidates: list[_Candidate], config: PruneConfig) -> int:
+def ladders(
+    channel_map: ChannelMap,
+    queues: Mapping[str, Queue],
+    costs: CostModel,
+    config: PruneConfig,
+    alignments: Sequence[Alignment],
+) -> list[Ladder]:
+    """Returns the ladder of each alignment."""
+    layers = layers_of(channel_map, config)
+    return [Ladder(channel_map, queues, layers, alignment, costs) for alignment in alignments]
+
+
+def quota(ladder: Ladder, config: PruneConfig) -> int:
     """Returns how many units `--ratio` wants gone.
 
     Globally that is its share of all units, whichever groups they come from. Layer by layer it is
@@ -106,102 +112,94 @@ def _quota(candidates: list[_Candidate], config: PruneConfig) -> int:
     """
     ratio = config.ratio or 0.0
     if config.scope == "global":
-        return math.floor(ratio * sum(c.group.width for c in candidates) + 1e-9)
-    wanted = [math.floor(ratio * c.group.width + 1e-9) for c in candidates]
-    return sum(c.group.width - c.width_after(n) for c, n in zip(candidates, wanted, strict=True))
+        return math.floor(ratio * ladder.last + 1e-9)
+    wanted = [width - math.floor(ratio * width + 1e-9) for width in ladder.whole]
+    return len(ladder.removed(ladder.feasible(wanted)))
 
 
-class _Levels:
-    """The ladder of ever thinner plans."""
-
-    def __init__(
-        self,
-        channel_map: ChannelMap,
-        candidates: list[_Candidate],
-        costs: CostModel,
-        budget: Budget,
-        quota: int,
-    ) -> None:
-        """Puts all units in one order; ties between groups fall by the groups' order."""
-        self._map, self._candidates = channel_map, candidates
-        self.costs, self._budget, self.quota = costs, budget, quota
-        keys = np.concatenate([c.keys for c in candidates] or [np.zeros(0)])
-        owner = [np.full(c.group.width, i) for i, c in enumerate(candidates)]
-        owners = np.concatenate(owner or [np.zeros(0, dtype=np.int64)])
-        self._owners = owners[np.argsort(keys, kind="stable")]
-        self.last = len(keys)
-
-    def widths(self, level: int) -> list[int]:
-        """Returns the width of every group once the first `level` units may go."""
-        wanted = np.bincount(self._owners[:level], minlength=len(self._candidates))
-        return [c.width_after(int(n)) for c, n in zip(self._candidates, wanted, strict=True)]
-
-    def removed(self, widths: list[int]) -> Ids:
-        """Returns the units that go where groups end up at `widths`."""
-        parts = [
-            c.units[: c.group.width - w] for c, w in zip(self._candidates, widths, strict=True)
-        ]
-        return np.sort(np.concatenate(parts or [np.zeros(0, dtype=np.int64)]))
-
-    def met(self, widths: list[int]) -> bool:
-        """Returns whether groups of `widths` keep within the budget and enough units are gone."""
-        removed = self.removed(widths)
-        if len(removed) < self.quota:
-            return False
-        return self._budget.met_by(self.costs.after(self._map.without(removed)))
-
-    def smallest(self) -> int:
-        """Returns the first level that meets the budget; the last one is known to."""
-        low, high = 0, self.last
-        while low < high:
-            middle = (low + high) // 2
-            if self.met(self.widths(middle)):
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
-    def given_back(self, widths: list[int]) -> list[int]:
-        """Returns widths with every step restored that the budget allows, best scores first."""
-        widths = list(widths)
-        fixed: set[int] = set()
-        while len(fixed) < len(widths):
-            open_groups = [i for i in range(len(widths)) if i not in fixed]
-            best = max(open_groups, key=lambda i: self._next_key(i, widths[i]))
-            wider = list(widths)
-            c = self._candidates[best]
-            wider[best] = aligned_width(
-                min(widths[best] + 1, c.group.width), c.group.width, c.alignment
-            )
-            if wider[best] > widths[best] and self.met(wider):
-                widths = wider
-            else:
-                fixed.add(best)
-        return widths
-
-    def _next_key(self, index: int, width: int) -> float:
-        """Returns the key of the unit that a group would get back next."""
-        candidate = self._candidates[index]
-        gone = candidate.group.width - width
-        return float(candidate.keys[gone - 1]) if gone else -math.inf
+def fitting(ladder: Ladder, budget: Budget, config: PruneConfig) -> Choice | None:
+    """Returns the widest plan of a ladder that meets counted budgets; None where none does."""
+    met = counted(ladder, budget, config)
+    widths = widest(ladder, met)
+    if widths is None:
+        return None
+    if config.scope == "global":
+        widths = _given_back(ladder, widths, met)
+    return Choice(ladder.removed(widths), ladder.alignment)
 
 
-def _shortfall(levels: _Levels, budget: Budget, channel_map: ChannelMap) -> str:
-    """Returns the sentence for a budget out of reach: what was asked, what can be had."""
-    now = levels.costs.now()
-    removed = levels.removed(levels.widths(levels.last))
-    best = levels.costs.after(channel_map.without(removed))
-    asked = [
-        f"{name} {limit:,} asked, {least:,} ({least / whole:.0%} of the original) reachable"
-        for name, limit, least, whole in (
-            ("macs", budget.macs, best.macs, now.macs),
-            ("params", budget.params, best.params, now.params),
-        )
-        if limit is not None and least > limit
+def counted(ladder: Ladder, budget: Budget, config: PruneConfig) -> Met:
+    """Returns the test of whether a plan keeps within `budget` and enough units are gone."""
+    units = quota(ladder, config)
+
+    def met(widths: Widths) -> bool:
+        gone = sum(ladder.whole) - sum(widths)
+        return gone >= units and budget.met_by(ladder.cost(widths))
+
+    return met
+
+
+def widest(ladder: Ladder, met: Met) -> Widths | None:
+    """Returns the widest plan that is `met`, None where not even the thinnest is.
+
+    Thinner plans are taken to be met wherever a wider one is.
+    """
+    if not met(ladder.widths(ladder.last)):
+        return None
+    low, high = 0, ladder.last
+    while low < high:
+        middle = (low + high) // 2
+        if met(ladder.widths(middle)):
+            high = middle
+        else:
+            low = middle + 1
+    return ladder.widths(high)
+
+
+def _given_back(ladder: Ladder, widths: Widths, met: Met) -> Widths:
+    """Returns `widths` with every step restored that keeps them `met`, the best scores first."""
+    open_groups = set(range(len(widths)))
+    while open_groups:
+        best = max(sorted(open_groups), key=lambda i: ladder.next_key(i, widths[i]))
+        step = ladder.widened(best, widths[best])
+        wider = (*widths[:best], step, *widths[best + 1 :])
+        if wider != widths and met(wider):
+            widths = wider
+        else:
+            open_groups.discard(best)
+    return widths
+
+
+def trimmed(
+    channel_map: ChannelMap,
+    scores: Mapping[str, Scores],
+    costs: CostModel,
+    config: PruneConfig,
+    alignment: Alignment,
+) -> Choice:
+    """Returns the units whose score is more than `below_std` deviations below their group's mean.
+
+    The rule of Network Trimming (Hu et al. 2016), which trims channels whose APoZ is more than one
+    standard deviation above the mean of their layer: score(c) < mean - below_std x std. Steps and
+    floors hold as ever.
+    """
+    queues = queues_of(channel_map, scores, config)
+    (ladder,) = ladders(channel_map, queues, costs, config, (alignment,))
+    wanted = [
+        int(np.count_nonzero(own >= own.mean() - (config.below_std or 0.0) * own.std()))
+        for own in (scores[group.name] for group in channel_map.groups)
     ]
-    if len(removed) < levels.quota:
-        asked.append(f"{levels.quota} of {levels.last} channels to go, {len(removed)} can")
-    frozen = sum(group.width for group in channel_map.frozen_groups)
+    return Choice(ladder.removed(ladder.feasible(wanted)), alignment)
+
+
+def shortfall(ladder: Ladder, budget: Budget, units: int) -> str:
+    """Returns the sentence for a budget out of reach: what was asked, what can be had."""
+    thinnest = ladder.widths(ladder.last)
+    asked = budget.excess(ladder.cost(thinnest), ladder.costs.now())
+    gone = sum(ladder.whole) - sum(thinnest)
+    if gone < units:
+        asked.append(f"{units} of {ladder.last} channels to go, {gone} can")
+    frozen = sum(group.width for group in ladder.channel_map.frozen_groups)
     return (
         f"the budget cannot be met: {'; '.join(asked)}; raise --max-layer-ratio, lower "
         f"--min-channels or --align, or see inspect for the {frozen} frozen channels"

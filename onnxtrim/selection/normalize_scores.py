@@ -2,6 +2,7 @@
 
 `layer-mean`  s / mean(s), as in gradually global pruning (Wang et al. 2017)
 `max`         s / max(s)
+`gaussian`    (s - mean(s)) / std(s)
 `none`        s
 """
 
@@ -27,6 +28,13 @@ def _by_max(scores: Scores) -> Scores:
     return _divided(scores, float(np.max(scores)))
 
 
+def _gaussian(scores: Scores) -> Scores:
+    """Returns scores with a mean of 0 and a deviation of 1; scores that are all alike become 0."""
+    if np.ptp(scores) == 0:  # their mean may be off by rounding, which is no deviation
+        return np.zeros_like(scores)
+    return _divided(scores - np.mean(scores), float(np.std(scores)))
+
+
 def _as_is(scores: Scores) -> Scores:
     """Returns the scores."""
     return scores
@@ -40,6 +48,7 @@ def _divided(scores: Scores, by: float) -> Scores:
 NORMALIZATIONS: Mapping[Normalization, Callable[[Scores], Scores]] = {
     "layer-mean": _by_mean,
     "max": _by_max,
+    "gaussian": _gaussian,
     "none": _as_is,
 }
 

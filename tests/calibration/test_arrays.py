@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxtrim.calibration.arrays import ArrayData, ArraySource
+from onnxtrim.calibration.arrays import ArrayData
 from onnxtrim.calibration.dataset import Batch, InputSpec
+from onnxtrim.calibration.source import DataSource, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 
@@ -30,9 +31,11 @@ TWO = [spec("ids", None, None, dtype=np.int64), spec("mask", None, 3)]
 
 
 def opened(
-    source: ArraySource, specs: list[InputSpec] | None = None, samples: int | None = None
+    source: DataSource, specs: list[InputSpec] | None = None, samples: int | None = None
 ) -> ArrayData:
-    return ArrayData(source, specs or PAIR, DataConfig(samples=samples))
+    data = open_data(source, specs or PAIR, DataConfig(samples=samples))
+    assert isinstance(data, ArrayData)
+    return data
 
 
 def joined(data: ArrayData, size: int = 64) -> Batch:
@@ -67,7 +70,7 @@ def labels(data: ArrayData) -> list[int] | None:
     return None if found is None else found.tolist()
 
 
-def refused(source: ArraySource, specs: list[InputSpec] | None = None) -> str:
+def refused(source: DataSource, specs: list[InputSpec] | None = None) -> str:
     """Returns the message of the error that opening and reading `source` ends in."""
     with pytest.raises(DataError) as caught:
         list(opened(source, specs).batches(4))
@@ -129,12 +132,10 @@ class TestMemory:
 
     def test_other_tuples_are_refused(self) -> None:
         x = np.ones((2, 2))
-        assert refused((x, x, x)) == (  # type: ignore[arg-type]
-            "data: is a tuple of 3; give (inputs, labels)"
-        )
+        assert refused((x, x, x)) == ("data: is a tuple of 3; give (inputs, labels)")
 
     def test_ragged_lists_are_refused(self) -> None:
-        message = refused({"x": [[1], [1, 2]]})  # type: ignore[dict-item]
+        message = refused({"x": [[1], [1, 2]]})
         assert message.startswith("data: 'x' is no array (")
         assert message.endswith("); give a numpy array")
 
@@ -178,12 +179,6 @@ class TestNames:
         problem = "is one array, but the model has the inputs ids, mask"
         assert refused(path, TWO) == f"{path}: {problem}; {advice}"
         assert refused(np.ones((1, 3)), TWO) == f"data: {problem}; {advice}"
-
-    def test_inputs_without_a_batch_axis_are_refused(self) -> None:
-        assert refused({"x": np.ones((1, 2)), "k": np.ones(1)}, [*PAIR, spec("k")]) == (
-            "input 'k' of the model has no batch axis, so it takes no samples; "
-            "make it a constant of the model"
-        )
 
 
 class TestShapes:
@@ -477,7 +472,7 @@ class TestFolders:
         second = npz(tmp_path / "b.npz", x=[1.0, 1.0])
         assert refused(tmp_path) == (
             f"{second}: has no labels, but {first} has; "
-            "add them to every file or remove them from every file"
+            "add them everywhere or remove them everywhere"
         )
 
     def test_a_file_that_does_not_fit_is_named_at_once(self, tmp_path: Path) -> None:
@@ -494,11 +489,6 @@ class TestFolders:
         npy(tmp_path / "a.npy", np.ones((3, 2)))
         path = npy(tmp_path / "b.npy", [[1.0, 1.0], [np.nan, 1.0]])
         assert refused(tmp_path).startswith(f"{path}: sample 1 of input 'x' has NaN or infinity")
-
-    def test_no_file_is_refused(self, tmp_path: Path) -> None:
-        assert refused(tmp_path) == (
-            f"{tmp_path}: holds no .npy or .npz file; give a folder with some"
-        )
 
     def test_a_file_that_is_gone_is_named(self, tmp_path: Path) -> None:
         path = npy(tmp_path / "a.npy", [1, 2])
@@ -525,6 +515,41 @@ class TestSamples:
     def test_only_what_is_read_must_be_finite(self) -> None:
         x = np.array([[1, 1], [np.nan, 1], [2, 2]])
         assert rows(opened(x, samples=2)) == [[1, 1], [2, 2]]
+
+
+class TestSkipping:
+    """`--skip-bad`."""
+
+    def skipping(self, folder: Path, samples: int | None = None) -> ArrayData:
+        data = open_data(folder, PAIR, DataConfig(samples=samples, skip_bad=True))
+        assert isinstance(data, ArrayData)
+        return data
+
+    def test_bad_files_are_left_out_whole_and_named(self, tmp_path: Path) -> None:
+        npy(tmp_path / "0" / "a.npy", [[0, 0], [1, 1]])
+        bad = [
+            npy(tmp_path / "0" / "b.npy", [1, 2, 3]),
+            tmp_path / "1" / "damaged.npy",
+            npy(tmp_path / "1" / "nan.npy", np.array([[7, 7], [np.nan, 7]])),
+        ]
+        npy(tmp_path / "1" / "z.npy", [2, 2])
+        bad[1].write_bytes(b"damaged")
+        data = self.skipping(tmp_path)
+        assert (rows(data), labels(data)) == ([[0, 0], [1, 1], [2, 2]], [0, 0, 1])
+        assert data.skipped == tuple(map(str, bad))
+        assert rows(data) == rows(data)
+        assert len(data) == 3
+
+    def test_values_that_are_not_read_may_be_bad(self, tmp_path: Path) -> None:
+        npy(tmp_path / "a.npy", np.array([[0, 0], [np.nan, 1], [2, 2]]))
+        data = self.skipping(tmp_path, 2)
+        assert (rows(data), data.skipped) == ([[0, 0], [2, 2]], ())
+
+    def test_where_all_are_bad_the_first_is_named(self, tmp_path: Path) -> None:
+        npy(tmp_path / "a.npy", np.array([[np.nan, 0]]))
+        npy(tmp_path / "b.npy", np.array([[np.nan, 0]]))
+        with pytest.raises(DataError, match=r"a\.npy: sample 0 of input 'x' has NaN"):
+            self.skipping(tmp_path)
 
 
 class TestFingerprint:

@@ -1,5 +1,6 @@
 """What the model takes, and batches that fit it."""
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -66,7 +67,8 @@ class TestBatchSize:
             ([(3, None), (None,)], None),
             ([(None,), ()], None),
             ([()], None),
-            ([(), (5,)], 5),
+            ([(), (5,)], None),
+            ([(4, 2), (5, 2)], None),
             ([], None),
         ],
     )
@@ -99,6 +101,58 @@ class TestBatches:
         specs = [*OPEN, InputSpec("sizes", np.dtype(np.int64), (4,))]
         found = list(padded_batches(open_data(rows(10), OPEN, DataConfig()), specs, 7))
         assert [(b.count, len(b.inputs["x"])) for b in found] == [(7, 7), (3, 3)]
+
+    @pytest.mark.parametrize("labelled", [False, True])
+    def test_the_remainder_of_a_stream_is_filled_up_too(self, labelled: bool) -> None:
+        batches = [rows(10)[:3], rows(10)[3:4], rows(10)[4:]]
+        source = [(x, x[:, 0].astype(int)) if labelled else x for x in batches]
+        found = list(padded_batches(open_data(iter(source), FIXED, DataConfig()), FIXED, 64))
+        assert [(b.count, len(b.inputs["x"])) for b in found] == [(4, 4), (4, 4), (2, 4)]
+        assert np.concatenate([b.inputs["x"][: b.count] for b in found]).tolist() == (
+            rows(10).tolist()
+        )
+        assert found[2].inputs["x"].tolist() == [[16, 17], [18, 19], [18, 19], [18, 19]]
+
+    def test_every_input_is_filled_up(self) -> None:
+        specs = [*FIXED, InputSpec("ids", np.dtype(np.int64), (4,))]
+        source = [{"x": rows(6), "ids": np.arange(6)}]
+        found = list(padded_batches(open_data(source, specs, DataConfig()), specs, 1))
+        assert [(b.count, b.inputs["ids"].tolist()) for b in found] == [
+            (4, [0, 1, 2, 3]),
+            (2, [4, 5, 5, 5]),
+        ]
+
+    def test_calls_are_never_filled_up(self) -> None:
+        specs = [InputSpec("x", np.dtype(np.float32), (4, 2)), InputSpec("k", np.dtype("i8"), ())]
+        source = [{"x": rows(4), "k": n} for n in range(3)]
+        found = list(padded_batches(open_data(source, specs, DataConfig()), specs, 64))
+        assert [(b.count, b.length, len(b.inputs["x"])) for b in found] == [(1, 1, 4)] * 3
+        assert [b.inputs["k"].item() for b in found] == [0, 1, 2]
+
+    def test_the_next_batches_are_read_ahead_but_not_after_the_first(self) -> None:
+        class Watched:
+            """Notes the threads that read it."""
+
+            labelled = False
+            fingerprint = ""
+
+            def __init__(self) -> None:
+                self.readers: list[str] = []
+
+            def __len__(self) -> int:
+                return 9
+
+            def batches(self, size: int) -> Iterator[Batch]:
+                for _ in range(9):
+                    self.readers.append(threading.current_thread().name)
+                    yield Batch({"x": rows(size)}, None, size)
+
+        data = Watched()
+        first_batch(data, OPEN, 1)
+        assert data.readers == [threading.current_thread().name]
+        data.readers.clear()
+        assert len(list(padded_batches(data, OPEN, 1))) == 9
+        assert set(data.readers) == {"onnxtrim-prefetch"}
 
     def test_filling_up_leaves_the_batch_it_is_given(self) -> None:
         batch = Batch({"x": rows(2)}, None, 2)

@@ -273,6 +273,70 @@ class TestSamples:
         assert chosen[-1] == (total - 1 if len(chosen) > 1 else 0)
 
 
+class TestSkipping:
+    """`--skip-bad`."""
+
+    def skipping(self, folder: Path, samples: int | None = None) -> ImageFolder:
+        return ImageFolder(folder, PIXEL, DataConfig(samples=samples, skip_bad=True))
+
+    def test_bad_images_are_left_out_of_every_pass_and_named(self, tmp_path: Path) -> None:
+        fill(tmp_path, **{f"{label}__{n}": 10 * label + n for label in range(2) for n in range(3)})
+        bad = [tmp_path / "0" / "1.png", tmp_path / "1" / "2.png"]
+        for path in bad:
+            path.write_bytes(b"broken")
+        data = self.skipping(tmp_path)
+        assert data.skipped == tuple(map(str, bad))
+        for size in (1, 3, 64):
+            assert (values(data, size), labels(data, size)) == ([0, 2, 10, 11], [0, 0, 1, 1])
+
+    def test_samples_are_chosen_before(self, tmp_path: Path) -> None:
+        fill(tmp_path, **{str(number): number for number in range(10)})
+        (tmp_path / "3.png").write_bytes(b"broken")
+        (tmp_path / "4.png").write_bytes(b"is not even read")
+        data = self.skipping(tmp_path, 4)
+        assert (values(data), data.skipped) == ([0, 6, 9], (str(tmp_path / "3.png"),))
+
+    def test_the_fingerprint_is_that_of_the_others(self, tmp_path: Path) -> None:
+        fill(tmp_path, a=1, b=2)
+        (tmp_path / "c.png").write_bytes(b"broken")
+        found = self.skipping(tmp_path).fingerprint
+        (tmp_path / "c.png").unlink()
+        assert found == opened(tmp_path).fingerprint
+
+    def test_nothing_is_skipped_unasked(self, tmp_path: Path) -> None:
+        assert opened(fill(tmp_path, a=1)).skipped == ()
+
+    def test_where_all_are_bad_the_first_is_named(self, tmp_path: Path) -> None:
+        for name in ("a.png", "b.png"):
+            (tmp_path / name).write_bytes(b"broken")
+        with pytest.raises(DataError, match=r"a\.png: does not decode as an image"):
+            self.skipping(tmp_path)
+
+
+class TestPreprocessor:
+    """Where a preprocessor is found."""
+
+    def values(self, folder: Path, preprocessor: Path | None = None) -> list[float]:
+        spec = InputSpec("image", np.dtype(np.float32), (None, 1, 1, 1))
+        config = DataConfig(preprocessor=None if preprocessor is None else str(preprocessor))
+        (batch,) = ImageFolder(folder, spec, config).batches(64)
+        found: list[float] = batch.inputs["image"].ravel().tolist()
+        return found
+
+    def test_in_the_folder_or_by_name(self, tmp_path: Path) -> None:
+        folder = fill(tmp_path / "images", a=10, b=20)
+        assert self.values(folder) == pytest.approx([10 / 255, 20 / 255])
+        inside, named = folder / "preprocessor_config.json", tmp_path / "named.json"
+        inside.write_text('{"rescale_factor": 0.5}')
+        named.write_text('{"do_rescale": false}')
+        assert self.values(folder) == [5, 10]
+        assert self.values(folder, named) == [10, 20]
+
+    def test_one_that_is_named_must_be_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match=r"gone\.json: cannot be read as JSON"):
+            self.values(fill(tmp_path, a=1), tmp_path / "gone.json")
+
+
 class TestFingerprint:
     """What the fingerprint depends on."""
 

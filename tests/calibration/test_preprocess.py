@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.preprocess import ImageGeometry, image_array, image_geometry
+from onnxtrim.calibration.preprocess import image_array, preparation
+from onnxtrim.calibration.preprocessor import Processor
 from onnxtrim.config import Color, DataConfig
 from onnxtrim.errors import DataError, UsageError
 
 RED_BLUE = [[[255, 51, 0], [0, 102, 255]]]  # one row of two pixels
 EXIF_ORIENTATION = 0x0112
+NEAREST = Image.Resampling.NEAREST
 
 
 def spec(*shape: int | None, dtype: npt.DTypeLike = np.float32) -> InputSpec:
@@ -32,7 +34,7 @@ def saved(
 
 def read(path: Path, model_input: InputSpec, config: DataConfig | None = None) -> npt.NDArray[Any]:
     config = config or DataConfig()
-    array = image_array(path, image_geometry(model_input, config), config, model_input.dtype)
+    array = image_array(path, preparation(model_input, config))
     assert array.dtype == model_input.dtype
     return array
 
@@ -43,33 +45,34 @@ class TestGeometry:
     @pytest.mark.parametrize(
         ("shape", "config", "expected"),
         [
-            ((None, 3, 4, 5), DataConfig(), ImageGeometry(4, 5, 3, "nchw", "rgb")),
-            ((8, 1, 4, 5), DataConfig(), ImageGeometry(4, 5, 1, "nchw", "gray")),
-            ((None, 4, 5, 3), DataConfig(), ImageGeometry(4, 5, 3, "nhwc", "rgb")),
-            ((1, 4, 5, 1), DataConfig(), ImageGeometry(4, 5, 1, "nhwc", "gray")),
-            ((1, None, None, 3), DataConfig((4, 5)), ImageGeometry(4, 5, 3, "nhwc", "rgb")),
-            ((1, 3, None, 5), DataConfig((4, 5)), ImageGeometry(4, 5, 3, "nchw", "rgb")),
-            ((1, 3, 4, 5), DataConfig((4, 5)), ImageGeometry(4, 5, 3, "nchw", "rgb")),
-            ((1, 3, 4, 5), DataConfig(color="bgr"), ImageGeometry(4, 5, 3, "nchw", "bgr")),
+            ((None, 3, 4, 5), DataConfig(), (4, 5, 3, "nchw", "rgb")),
+            ((8, 1, 4, 5), DataConfig(), (4, 5, 1, "nchw", "gray")),
+            ((None, 4, 5, 3), DataConfig(), (4, 5, 3, "nhwc", "rgb")),
+            ((1, 4, 5, 1), DataConfig(), (4, 5, 1, "nhwc", "gray")),
+            ((1, None, None, 3), DataConfig((4, 5)), (4, 5, 3, "nhwc", "rgb")),
+            ((1, 3, None, 5), DataConfig((4, 5)), (4, 5, 3, "nchw", "rgb")),
+            ((1, 3, 4, 5), DataConfig((4, 5)), (4, 5, 3, "nchw", "rgb")),
+            ((1, 3, 4, 5), DataConfig(color="bgr"), (4, 5, 3, "nchw", "bgr")),
             # Both positions could be the channels: the first wins, unless the layout is given.
-            ((1, 3, 4, 1), DataConfig(), ImageGeometry(4, 1, 3, "nchw", "rgb")),
-            ((1, 3, 4, 1), DataConfig(layout="nhwc"), ImageGeometry(3, 4, 1, "nhwc", "gray")),
+            ((1, 3, 4, 1), DataConfig(), (4, 1, 3, "nchw", "rgb")),
+            ((1, 3, 4, 1), DataConfig(layout="nhwc"), (3, 4, 1, "nhwc", "gray")),
             (
                 (None, None, 4, 5),
                 DataConfig(layout="nchw", color="gray"),
-                ImageGeometry(4, 5, 1, "nchw", "gray"),
+                (4, 5, 1, "nchw", "gray"),
             ),
             (
                 (None, None, None, None),
                 DataConfig((4, 5), layout="nhwc", color="bgr"),
-                ImageGeometry(4, 5, 3, "nhwc", "bgr"),
+                (4, 5, 3, "nhwc", "bgr"),
             ),
         ],
     )
     def test_comes_from_shape_and_options(
-        self, shape: tuple[int | None, ...], config: DataConfig, expected: ImageGeometry
+        self, shape: tuple[int | None, ...], config: DataConfig, expected: tuple[object, ...]
     ) -> None:
-        assert image_geometry(spec(*shape), config) == expected
+        how = preparation(spec(*shape), config)
+        assert (how.height, how.width, how.channels, how.layout, how.color) == expected
 
     @pytest.mark.parametrize(
         ("shape", "config", "message"),
@@ -83,7 +86,7 @@ class TestGeometry:
             (
                 (None, 3, 4, 5),
                 DataConfig((4, 6)),
-                "--image-size 4 6 contradicts input 'image' (N, 3, 4, 5); leave --image-size out, "
+                "--image-size 4 6 contradicts input 'image' (N, 3, 4, 5); leave it out, "
                 "or give the size of the model",
             ),
             (
@@ -132,7 +135,7 @@ class TestGeometry:
         self, shape: tuple[int | None, ...], config: DataConfig, message: str
     ) -> None:
         with pytest.raises(UsageError) as caught:
-            image_geometry(spec(*shape), config)
+            preparation(spec(*shape), config)
         assert str(caught.value) == message
 
     @pytest.mark.parametrize(
@@ -140,7 +143,7 @@ class TestGeometry:
     )
     def test_other_ranks_take_no_images(self, shape: tuple[int | None, ...], text: str) -> None:
         with pytest.raises(DataError) as caught:
-            image_geometry(spec(*shape), DataConfig())
+            preparation(spec(*shape), DataConfig())
         assert str(caught.value) == (
             f"input 'image' {text} takes no images, which have 4 axes; "
             "give its data as .npy or .npz"
@@ -151,21 +154,21 @@ class TestGeometry:
         self, dtype: npt.DTypeLike
     ) -> None:
         with pytest.raises(DataError) as caught:
-            image_geometry(spec(None, 3, 4, 5, dtype=dtype), DataConfig())
+            preparation(spec(None, 3, 4, 5, dtype=dtype), DataConfig())
         assert str(caught.value) == (
             f"input 'image' is {np.dtype(dtype)}, which holds no pixels from 0 to 255; "
             "give its data as .npy or .npz"
         )
 
     @pytest.mark.parametrize(
-        "config", [DataConfig(scale=1.0), DataConfig(mean=(1.0,)), DataConfig(std=(2.0,))]
+        "config", [DataConfig(scale=2.0), DataConfig(mean=(1.0,)), DataConfig(std=(2.0,))]
     )
     def test_integer_inputs_refuse_scaling(self, config: DataConfig) -> None:
         with pytest.raises(UsageError) as caught:
-            image_geometry(spec(None, 3, 4, 5, dtype=np.uint8), config)
+            preparation(spec(None, 3, 4, 5, dtype=np.uint8), config)
         assert str(caught.value) == (
             "input 'image' is uint8 and takes pixels as they are; "
-            "leave --scale, --mean and --std out"
+            "leave --scale, --mean and --std out, and what a preprocessor says of them"
         )
 
 
@@ -251,6 +254,114 @@ class TestResize:
     def test_enlargement_is_bilinear(self, tmp_path: Path) -> None:
         path = saved(tmp_path, [[0, 100]])
         assert read(path, spec(None, 1, 1, 4, dtype=np.uint8)).tolist() == [[[0, 25, 75, 100]]]
+
+
+def framed(**options: Any) -> Processor:  # noqa: ANN401
+    """Returns a preprocessor that leaves pixels as they are, but for `options`."""
+    nothing: dict[str, Any] = {
+        "resize": None, "crop": None, "resample": NEAREST, "scale": 1.0, "mean": None, "std": None,
+    }  # fmt: skip
+    return Processor(**{**nothing, **options})
+
+
+class TestProcessor:
+    """What a preprocessor says, and what goes before it."""
+
+    def read(
+        self,
+        folder: Path,
+        shape: tuple[int | None, ...],
+        processor: Processor,
+        config: DataConfig | None = None,
+    ) -> list[Any]:
+        path = saved(folder, [[0, 10, 20, 30, 40, 50, 60, 70]])
+        how = preparation(spec(*shape), config or DataConfig(), processor)
+        found: list[Any] = image_array(path, how).tolist()
+        return found
+
+    def test_resizes_to_a_size_then_crops_its_middle(self, tmp_path: Path) -> None:
+        processor = framed(resize=(1, 4), crop=(1, 2))
+        assert self.read(tmp_path, (1, 1, 1, 2), processor) == [[[30, 50]]]
+
+    def test_resizes_the_shorter_side_then_crops(self, tmp_path: Path) -> None:
+        processor = framed(resize=2, crop=(2, 2))
+        assert self.read(tmp_path, (1, 1, 2, 2), processor) == [[[30, 40]] * 2]
+
+    def test_crops_without_resizing(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, (1, 1, 1, 4), framed(crop=(1, 4))) == [[[20, 30, 40, 50]]]
+
+    def test_has_the_filter(self, tmp_path: Path) -> None:
+        processor = framed(resize=(1, 2), resample=Image.Resampling.BOX)
+        assert self.read(tmp_path, (1, 1, 1, 2), processor) == [[[15, 55]]]
+
+    def test_scales_and_normalises(self, tmp_path: Path) -> None:
+        processor = framed(resize=(1, 2), scale=0.1, mean=(1.0,), std=(0.5,))
+        assert self.read(tmp_path, (1, 1, 1, 2), processor) == [[[2, 10]]]
+
+    @pytest.mark.parametrize(
+        ("options", "expected"),
+        [
+            ({"scale": 1.0}, [38, 118]),  # (20 - 1) / 0.5 and (60 - 1) / 0.5
+            ({"mean": (0.0,)}, [4, 12]),
+            ({"std": (1.0,)}, [1, 5]),
+        ],
+    )
+    def test_each_figure_gives_way_to_its_option(
+        self, tmp_path: Path, options: dict[str, Any], expected: list[int]
+    ) -> None:
+        processor = framed(resize=(1, 2), scale=0.1, mean=(1.0,), std=(0.5,))
+        found = self.read(tmp_path, (1, 1, 1, 2), processor, DataConfig(**options))
+        np.testing.assert_allclose(found, [[expected]], rtol=1e-6)
+
+    def test_the_model_gives_way_to_its_size_only_where_open(self, tmp_path: Path) -> None:
+        assert self.read(tmp_path, (1, 1, None, None), framed(crop=(1, 2))) == [[[30, 40]]]
+        with pytest.raises(UsageError) as caught:
+            self.read(tmp_path, (1, 1, 1, 4), framed(crop=(1, 2)))
+        assert str(caught.value) == (
+            "the preprocessor 1 2 contradicts input 'image' (N, 1, 1, 4); leave it out, "
+            "or give the size of the model"
+        )
+
+    def test_image_size_replaces_all_of_its_framing(self, tmp_path: Path) -> None:
+        found = self.read(tmp_path, (1, 1, None, None), framed(crop=(1, 2)), DataConfig((1, 2)))
+        assert found == [[[20, 60]]]
+
+    def test_crop_does_too(self, tmp_path: Path) -> None:
+        # A share of 0.5 in the proportions 1 : 8 is half a pixel by 4; a pixel at least stays.
+        found = self.read(tmp_path, (1, 1, 1, 8), framed(crop=(1, 8)), DataConfig(crop=0.5))
+        assert found == [[[20, 20, 30, 30, 40, 40, 50, 50]]]
+
+    def test_an_image_of_another_size_is_named_where_nothing_resizes(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError) as caught:
+            self.read(tmp_path, (1, 1, 1, 4), framed())
+        assert str(caught.value) == (
+            f"{tmp_path / 'a.png'}: is 1 pixels high and 8 wide, the input 1 and 4, and the "
+            "preprocessor resizes nothing; give --image-size"
+        )
+
+    def test_integer_inputs_take_one_that_leaves_pixels_alone(self) -> None:
+        model_input = spec(1, 1, 1, 8, dtype=np.uint8)
+        assert preparation(model_input, DataConfig(), framed()).dtype == np.uint8
+        with pytest.raises(UsageError, match="takes pixels as they are"):
+            preparation(model_input, DataConfig(), framed(scale=1 / 255))
+
+
+class TestCrop:
+    """`--crop` on its own."""
+
+    def test_keeps_a_share_of_the_middle_then_resizes(self, tmp_path: Path) -> None:
+        pixels = np.zeros((4, 8), dtype=np.uint8)
+        pixels[1:3, 3:5] = [[10, 20], [30, 40]]
+        array = read(
+            saved(tmp_path, pixels), spec(1, 1, 2, 2, dtype=np.uint8), DataConfig(crop=0.5)
+        )
+        assert array.tolist() == [[[10, 20], [30, 40]]]
+
+    def test_of_all_keeps_proportions(self, tmp_path: Path) -> None:
+        path = saved(tmp_path, [[0, 10, 20, 0], [0, 30, 40, 0]])
+        square = spec(1, 1, 2, 2, dtype=np.uint8)
+        assert read(path, square, DataConfig(crop=1.0)).tolist() == [[[10, 20], [30, 40]]]
+        assert read(path, square).tolist() != [[[10, 20], [30, 40]]], "squeezed"
 
 
 class TestFiles:

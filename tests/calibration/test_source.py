@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -57,6 +58,26 @@ class TestKinds:
         for source in (x, {"vector": x}, (x, [0, 1, 2])):
             data = open_data(source, [VECTOR], DataConfig(samples=2))
             assert (len(data), data.labelled) == (2, isinstance(source, tuple))
+
+    def test_batches_that_are_yielded(self) -> None:
+        batches = [(np.full((2, 4), n), [n, n]) for n in range(3)]
+        for source in (batches, iter(batches)):
+            data = open_data(source, [VECTOR], DataConfig())
+            assert isinstance(data, ArrayData)
+            assert (len(data), data.labelled) == (6, True)
+
+    def test_a_list_is_batches_and_a_tuple_inputs_with_labels(self) -> None:
+        x, y = np.zeros((2, 4)), np.array([0, 1])
+        assert len(open_data([x, x], [VECTOR], DataConfig())) == 4
+        assert open_data((x, y), [VECTOR], DataConfig()).labelled
+
+    def test_a_folder_of_test_sets(self, tmp_path: Path) -> None:
+        folder = tmp_path / "test_data_set_0"
+        folder.mkdir()
+        tensor = onnx.numpy_helper.from_array(np.ones((3, 4), np.float32), "vector")
+        (folder / "input_0.pb").write_bytes(tensor.SerializeToString())
+        for path in (tmp_path, folder):
+            assert len(open_data(path, [VECTOR], DataConfig())) == 3
 
     def test_a_dataset_comes_back_as_it_is(self) -> None:
         own = _Own()
@@ -150,11 +171,11 @@ class TestRefusals:
             "give a folder of images, or a folder or file of .npy or .npz"
         )
 
-    @pytest.mark.parametrize("source", [[1, 2], 3, None])
+    @pytest.mark.parametrize("source", [b"bytes", 3, None])
     def test_other_objects(self, source: object) -> None:
         assert refused(source, VECTOR) == (
-            f"data: a {type(source).__name__} cannot be read; "
-            "give a path, an array, a dict of arrays, or (inputs, labels)"
+            f"data: a {type(source).__name__} cannot be read; give a path, an array, "
+            "a dict of arrays, (inputs, labels), or what yields such batches"
         )
 
     def test_a_model_without_inputs(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracle import proto_of
 
-from onnxtrim.channels import ChannelGroup, ChannelMap, Code, Tap, WeightUse, analyze
+from onnxtrim.channels import ChannelGroup, ChannelMap, Code, Tap, WeightRead, WeightUse, analyze
 from onnxtrim.channels.grouping import group_units
 from onnxtrim.channels.ops.matmul import MatMul
 from onnxtrim.graph import load, normalize
@@ -256,8 +256,83 @@ class TestWeights:
         )  # fmt: skip
         [group] = channels.groups
         assert group.writers == (WeightUse("a", "w1", 0),)
-        assert group.readers == (WeightUse("b", "w2", 1),)
+        source = Tap("f", 1, activation=False, zeroes=False)
+        assert group.readers == (WeightRead("b", "w2", 1, outputs=0, source=source),)
         assert group.axes["w2", 1] == 4
+
+    @pytest.mark.parametrize(
+        ("read", "shape", "axis", "outputs"),
+        [
+            ("g = Conv (h, w)", (2, 4, 3, 3), 1, 0),
+            ("g = ConvTranspose (h, w)", (4, 2, 3, 3), 0, 1),
+            ("f = Flatten (h) g = Gemm (f, w)", (100, 2), 0, 1),
+            ("f = Flatten (h) g = Gemm <transA = 1, transB = 1> (w, f)", (100, 2), 0, 1),
+            ("p = ReduceMean <axes = [2, 3], keepdims = 0> (h) g = MatMul (p, w)", (6, 4, 2), 1, 2),
+            ("t = Transpose <perm = [0, 2, 1, 3]> (h) g = MatMul (w, t)", (2, 4), 1, 0),
+            ("t = Transpose <perm = [0, 2, 3, 1]> (h) g = MatMul (t, w)", (4,), 0, None),
+            ('g = Einsum <equation = "nchw,cdk->ndkhw"> (h, w)', (4, 2, 3), 0, None),
+        ],
+    )
+    def test_a_reader_says_which_axis_makes_its_outputs(
+        self, read: str, shape: tuple[int, ...], axis: int, outputs: int | None
+    ) -> None:
+        channels = mapped(
+            "(float[N,3,5,5] x) => (float y)",
+            f"[a] h = Conv (x, w1) {read} y = ReduceSum <keepdims = 0> (g)",
+            w1=(4, 3, 1, 1), w=shape,
+        )  # fmt: skip
+        [group] = channels.groups
+        [found] = group.readers
+        assert (found.tensor, found.axis, found.outputs) == ("w", axis, outputs)
+
+    def test_every_reader_says_where_it_is_fed(self) -> None:
+        channels = mapped(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y, float[N,2] z)",
+            """
+            [a] h = Conv (x, w1)
+            r = Relu (h)
+            [b] y = Conv (r, w2)
+            p = GlobalAveragePool (r)
+            f = Flatten (p)
+            [c] z = Gemm (f, w3)
+            """,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), w3=(4, 2),
+        )  # fmt: skip
+        [group] = channels.groups
+        assert [(read.node, read.source) for read in group.readers] == [
+            ("b", Tap("r", 1, activation=False, zeroes=False)),
+            ("c", Tap("f", 1, activation=False, zeroes=False)),
+        ]
+
+    def test_hidden_units_are_fed_to_themselves_where_nothing_can_be_measured(self) -> None:
+        channels = mapped(
+            "(float[5,N,3] x) => (float[5,1,N,2] y)",
+            "[cell] s = RNN <hidden_size = 4> (x, w, r) [last] y = MatMul (s, v)",
+            w=(1, 4, 3), r=(1, 4, 4), v=(4, 2),
+        )  # fmt: skip
+        [group] = channels.groups
+        assert group.writers == (WeightUse("cell", "r", 1), WeightUse("cell", "w", 1))
+        assert group.readers == (
+            WeightRead("cell", "r", 2, outputs=1, source=None),
+            WeightRead(
+                "last", "v", 0, outputs=1, source=Tap("s", 3, activation=False, zeroes=False)
+            ),
+        )
+
+    def test_scales_come_in_the_order_of_their_nodes(self) -> None:
+        vectors = ("scale", "zz", "shift", "mean", "var")
+        channels = mapped(
+            "(float[N,3,5,5] x) => (float[N,2,5,5] y)",
+            """
+            [a] h = Conv (x, w1)
+            [z] m = BatchNormalization (h, zz, shift, mean, var)
+            [b] n = BatchNormalization (m, scale, shift, mean, var)
+            [last] y = Conv (n, w2)
+            """,
+            w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), **dict.fromkeys(vectors, (4,)),
+        )  # fmt: skip
+        [group] = channels.groups
+        assert group.scales == (WeightUse("z", "zz", 0), WeightUse("b", "scale", 0))
 
     def test_widths_that_runtimes_compute_in_blocks(self) -> None:
         # `a` makes 2 units of one channel each, `deep` two of each: both lie on axes of a Conv

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from oracle import proto_of
-from views import STREAM, STREAM_WEIGHTS, measured, view_of
+from views import STREAM, STREAM_WEIGHTS, measured, only_row, view_of
 
 from onnxtrim.calibration import measure, open_data
 from onnxtrim.calibration.feeding import input_specs
@@ -36,7 +36,7 @@ def scores_on(x: Sequence[Sequence[Sequence[float]]]) -> Scores:
     data = open_data(array, input_specs(model), DataConfig())
     found = measure(model, group.taps, Apoz.statistics, data)
     assert all(0 <= v <= 1 for row in found.statistics.values() for v in row["zeros"])
-    return Apoz().score(GroupView(group, channel_map, model, found, 0))
+    return only_row(Apoz().score(GroupView(group, channel_map, model, found, 0)))
 
 
 def test_zeros_are_counted_over_samples_and_positions() -> None:
@@ -59,7 +59,7 @@ def test_a_tiny_positive_is_no_zero(tiny: float) -> None:
 def test_the_score_is_one_minus_the_share_of_zeros() -> None:
     found = measured({"r": {"zeros": [0.0, 0.25, 1.0, 0.875]}})
     view = view_of(THROUGH, WEIGHTS, "make", found)
-    assert Apoz().score(view).tolist() == [1.0, 0.75, 0.0, 0.125]
+    assert Apoz().score(view).tolist() == [[1.0, 0.75, 0.0, 0.125]]
 
 
 def test_the_taps_of_a_residual_stream_count_alike() -> None:
@@ -73,4 +73,25 @@ def test_the_taps_of_a_residual_stream_count_alike() -> None:
     view = view_of(STREAM, STREAM_WEIGHTS, "stem", found)
     assert {tap.tensor for tap in view.group.taps} == {"r0", "r1", "r2"}
     # (0 + 1/4 + 1/2) / 3 = 1/4, (1/2 + 1/2 + 3/4) / 3 = 7/12, (1 + 1 + 1/4) / 3 = 3/4
-    assert Apoz().score(view) == pytest.approx([3 / 4, 5 / 12, 1 / 4], abs=1e-15)
+    (scores,) = Apoz().score(view)
+    assert scores == pytest.approx([3 / 4, 5 / 12, 1 / 4], abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        ("Relu", None),
+        ("Sigmoid", "no Relu makes its zeros"),
+        ("LeakyRelu", "no Relu makes its zeros"),
+        ("Neg", "no Relu makes its zeros"),
+    ],
+)
+def test_it_means_something_only_after_a_relu(act: str, why: str | None) -> None:
+    view = view_of(THROUGH.replace("= Relu", f"= {act}"), WEIGHTS, "make")
+    assert Apoz().unfit(view) == why
+
+
+def test_every_tap_of_a_stream_has_to_follow_one() -> None:
+    text = STREAM.replace("r1 = Relu(s1)", "r1 = Tanh(s1)")
+    assert Apoz().unfit(view_of(STREAM, STREAM_WEIGHTS, "stem")) is None
+    assert Apoz().unfit(view_of(text, STREAM_WEIGHTS, "stem")) == "no Relu makes its zeros"

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from oracle import Arrays, proto_of
-from views import STREAM, STREAM_WEIGHTS, floats, measured, view_of
+from views import STREAM, STREAM_WEIGHTS, floats, measured, only_row, view_of
 
 from onnxtrim.calibration import measure, open_data
 from onnxtrim.calibration.feeding import input_specs
@@ -35,7 +35,7 @@ def scores_on(text: str, weights: Arrays, x: npt.NDArray[np.float32]) -> Scores:
     (group,) = channel_map.groups
     data = open_data(x, input_specs(model), DataConfig())
     found = measure(model, group.taps, MeanActivation.statistics, data)
-    return MeanActivation().score(GroupView(group, channel_map, model, found, 0))
+    return only_row(MeanActivation().score(GroupView(group, channel_map, model, found, 0)))
 
 
 def test_the_mean_is_over_all_samples() -> None:
@@ -57,13 +57,13 @@ def test_several_positions_of_a_unit_are_averaged() -> None:
     assert scores_on(FLAT, weights, x) == pytest.approx([3.0, 30.0], rel=1e-6)
 
 
-def test_the_size_is_taken_tap_by_tap() -> None:
+def test_the_mean_is_over_all_taps_of_a_residual_stream_and_its_size_last() -> None:
     found = measured(
         {
             "r0": {"mean": [1.0, 2.0, 0.0]},
             "r1": {"mean": [-1.0, 2.0, 0.0]},
-            "r2": {"mean": [4.0, -5.0, 0.75]},
+            "r2": {"mean": [6.0, -5.5, 0.75]},
         }
     )
     view = view_of(STREAM, STREAM_WEIGHTS, "stem", found)
-    assert MeanActivation().score(view) == pytest.approx([2.0, 3.0, 0.25], abs=1e-15)
+    assert MeanActivation().score(view).tolist() == [[2.0, 0.5, 0.25]]

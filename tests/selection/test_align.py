@@ -1,5 +1,7 @@
 """Widths that fill the blocks of the runtime."""
 
+import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +15,17 @@ from onnxtrim.errors import UsageError
 from onnxtrim.graph import load, normalize
 from onnxtrim.selection import Alignment, alignments_of
 from onnxtrim.selection.align import (
+    PRESETS,
     aligned_width,
-    block_of_runtime,
     group_alignment,
     group_step,
     step_taken,
 )
+from onnxtrim.selection.staircase import cached_step
 
 # kept -> width by step 1, 4, 8, 16, in a group of 22.
 TABLE = [
+    (0, 0, 0, 0, 0),
     (1, 1, 4, 8, 16),
     (3, 3, 4, 8, 16),
     (4, 4, 4, 8, 16),
@@ -66,25 +70,27 @@ def test_a_width_is_raised_to_what_costs_no_more(
         (33, 100, 32, 64),
         (25, 100, 32, 32),
         (1, 31, 32, 4),
+        (0, 31, 32, 0),  # nothing at all wastes nothing
     ],
 )
 def test_other_steps(kept: int, width: int, step: int, expected: int) -> None:
     assert aligned_width(kept, width, Alignment(step, step)) == expected
 
 
-@given(st.integers(1, 200), st.integers(0, 200), st.integers(1, 64))
+@given(st.integers(0, 200), st.integers(0, 200), st.integers(1, 64))
 def test_aligning_keeps_at_least_what_is_asked_and_settles(kept: int, more: int, step: int) -> None:
-    width = kept + more
+    width = max(kept + more, 1)
     found = aligned_width(kept, width, Alignment(step, step))
     assert kept <= found <= width
     assert aligned_width(found, width, Alignment(step, step)) == found
     assert found - kept < max(step, 1)
-    assert aligned_width(max(kept - 1, 1), width, Alignment(step, step)) <= found
+    assert aligned_width(max(kept - 1, 0), width, Alignment(step, step)) <= found
 
 
 @pytest.mark.parametrize(
     ("kept", "width", "expected"),
     [
+        (0, 40, 0),
         (1, 40, 4),
         (4, 40, 4),
         (9, 40, 12),
@@ -249,26 +255,39 @@ class TestAlignmentsOf:
     def test_figures(self, align: str | int, step: int) -> None:
         assert alignments_of(align) == (Alignment(step, step),)
 
-    def test_auto_is_the_block_of_the_runtime_and_then_the_smallest_vector(self) -> None:
-        block = block_of_runtime()
-        whole, below = Alignment(block, block), Alignment(block, 4)
-        assert alignments_of("auto") == ((whole, below) if block > 4 else (whole,))
+    def test_auto_is_the_step_measured_here_and_then_the_smallest_vector(self) -> None:
+        step = cached_step()
+        whole, below = Alignment(step, step), Alignment(step, 4)
+        assert alignments_of("auto") == ((whole, below) if step > 4 else (whole,))
 
-    @pytest.mark.parametrize("align", [0, "0", -8, "-8", "7.5", "", "Auto", "eight", "8x", "1e1"])
+    def test_auto_believes_what_was_measured_before(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("onnxtrim.selection.staircase.user_cache_path", lambda _: tmp_path)
+        cached_step()
+        (file,) = tmp_path.iterdir()
+        (machine,) = json.loads(file.read_text())
+        for step in (4, 8, 16):
+            file.write_text(json.dumps({machine: step}))
+            assert alignments_of("auto")[0] == Alignment(step, step)
+            assert alignments_of("auto")[-1] == Alignment(step, 4)
+
+    @pytest.mark.parametrize(("runtime", "step"), [("ncnn", 8), ("openvino", 16), ("tflite", 8)])
+    def test_presets_fall_below_a_step_too(self, runtime: str, step: int) -> None:
+        assert alignments_of(runtime) == (Alignment(step, step), Alignment(step, 4))
+
+    def test_every_preset_is_a_power_of_two_that_whole_vectors_fill(self) -> None:
+        assert sorted(PRESETS) == ["ncnn", "openvino", "tflite"]
+        assert all(step % 4 == 0 and math.log2(step).is_integer() for step in PRESETS.values())
+
+    @pytest.mark.parametrize(
+        "align",
+        [0, "0", -8, "-8", "7.5", "", "Auto", "eight", "8x", "1e1", "NCNN", "tensorrt", "None"],
+    )
     def test_anything_else_is_refused(self, align: str | int) -> None:
         with pytest.raises(UsageError) as caught:
             alignments_of(align)
         assert str(caught.value) == (
-            f"--align {align}: give auto, none, or a step in channels such as 8"
+            f"--align {align}: give auto, none, ncnn, openvino, tflite, or a step in channels "
+            "such as 8"
         )
-
-
-def test_the_block_is_a_power_of_two_from_four_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    block = block_of_runtime()
-    assert block >= 4
-    assert block.bit_count() == 1
-    assert block == block_of_runtime()
-    assert list(tmp_path.iterdir()) == []

@@ -65,6 +65,10 @@ class OpRule:
         """Returns the weights that write or read channels, if the operator has any."""
         return ()
 
+    def scale(self, node: ir.Node) -> ir.Value | None:
+        """Returns the vector that a normalisation multiplies its channels by, if it is one."""
+        return None
+
     def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
         """Returns the (tensor, axis) computed in blocks, whose widths want aligning."""
         return ()

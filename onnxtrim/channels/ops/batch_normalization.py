@@ -19,6 +19,10 @@ class BatchNormalization(OpRule):
 
     ops = (OpId("BatchNormalization", since=7),)
 
+    def scale(self, node: ir.Node) -> ir.Value | None:
+        """Returns gamma."""
+        return node.inputs[1]
+
     def relate(self, node: ir.Node, rel: Relations) -> None:
         """Ties the four vectors to the channels, which pass through."""
         x, y = node.inputs[0], node.outputs[0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cutting import Analysed, Given, analysed, initializers
 
-from onnxtrim.channels import Code
+from onnxtrim.channels import Code, WeightUse
 
 VARIANCE = np.array([0.5, 1.5, 2.5, 0.25], dtype=np.float32)
 
@@ -34,6 +34,27 @@ def normalised(
 def test_the_four_vectors_belong_to_the_channels() -> None:
     keys = ("h", 1), ("scale", 0), ("shift", 0), ("mean", 0), ("var", 0), ("n", 1), ("w2", 1)
     assert normalised().pattern(*keys) == [[0, 1, 2, 3]] * 7
+
+
+@pytest.mark.parametrize("opset", [7, 9, 14, 15, 21])
+def test_of_the_four_the_first_scales_the_channels(opset: int) -> None:
+    group = normalised(opset).groups["first"]
+    assert group.scales == (WeightUse("norm", "scale", 0),)
+    assert "norm" not in {use.node for use in (*group.writers, *group.readers)}
+
+
+def test_a_scale_that_is_computed_is_no_weight() -> None:
+    case = analysed(
+        "(float[N,3,5,5] x, float[4] given) => (float[N,2,5,5] y)",
+        """
+        [first] h = Conv (x, w1)
+        [norm] n = BatchNormalization (h, given, shift, mean, var)
+        [last] y = Conv (n, w2)
+        """,
+        w1=(4, 3, 1, 1), w2=(2, 4, 1, 1), shift=(4,), mean=(4,), var=VARIANCE,
+    )  # fmt: skip
+    [group] = case.channels.frozen_groups[:1]
+    assert (group.name, group.scales) == ("first", ())
 
 
 @pytest.mark.parametrize("opset", [7, 9, 14, 15, 21])

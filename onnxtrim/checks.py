@@ -1,0 +1,126 @@
+"""What must hold before the work begins: options that fit the data, the model and each other."""
+
+from onnxtrim.channels import ChannelMap, Code
+from onnxtrim.config import DEFAULT_DROP, PruneConfig
+from onnxtrim.criteria import CRITERIA, Criterion, Needs
+from onnxtrim.errors import BudgetError, DataError, ModelError, UsageError
+from onnxtrim.graph.shapes import Shape, dims
+from onnxtrim.subject import Subject
+
+__all__ = [
+    "named_criterion",
+    "require_data",
+    "require_groups",
+    "require_no_budget",
+    "require_one_interface",
+    "require_provable",
+    "restricted",
+]
+
+_MEASURED = Needs.ACTIVATIONS | Needs.INPUTS
+_OLDEST_OPSET = 7
+"""Before it operators did not broadcast from the right, and the runtime has few of them left."""
+
+
+def require_data(config: PruneConfig) -> None:
+    """Raises UsageError where an option takes data; to be called where there are none."""
+    if not config.asks:
+        raise UsageError(
+            "no budget: give --macs, --params, --size, --latency or --ratio, such as --macs 0.5; "
+            f"or --data, for as thin as a drop of {DEFAULT_DROP} allows"
+        )
+    for option, asked in (
+        ("--criterion auto", config.criterion == "auto"),
+        ("--allocate sensitivity", config.allocate == "sensitivity"),
+        ("--max-drop", config.max_drop is not None),
+    ):
+        if asked:
+            raise UsageError(f"{option} runs the model on samples; give --data")
+    if config.criterion != "auto" and CRITERIA[config.criterion].needs & _MEASURED:
+        raise UsageError(f"--criterion {config.criterion} measures activations; give --data")
+
+
+def require_no_budget(config: PruneConfig, points: int) -> None:
+    """Raises UsageError where an option has no meaning for curves of sensitivity."""
+    if points < 1:
+        raise UsageError(f"--points {points}: at least 1 is needed")
+    asked = [*config.budgets, *(["--below-std"] if config.below_std is not None else [])]
+    if asked:
+        raise UsageError(f"{asked[0]}: curves take no budget; every share is tried in turn")
+
+
+def named_criterion(config: PruneConfig) -> Criterion:
+    """Returns the criterion that is named.
+
+    Raises:
+        UsageError: none is.
+    """
+    if config.criterion == "auto":
+        raise UsageError("--criterion auto compares plans for a budget; name a criterion here")
+    return CRITERIA[config.criterion]
+
+
+def require_provable(subject: Subject) -> None:
+    """Raises ModelError where the runtime has no operators to prove a result with."""
+    version = subject.model.opset_imports.get("", _OLDEST_OPSET)
+    if version < _OLDEST_OPSET:
+        raise ModelError(
+            f"{subject.facts.name}: operator set {version} is older than {_OLDEST_OPSET}; convert "
+            "the model by onnx.version_converter first"
+        )
+
+
+def require_groups(channel_map: ChannelMap) -> None:
+    """Raises BudgetError where nothing can be cut at all."""
+    if channel_map.groups:
+        return
+    reasons = [group.reason for group in channel_map.frozen_groups if group.reason is not None]
+    reasons = [*reasons, *channel_map.barriers]
+    # That outputs stay is true of every model; what else is in the way says more.
+    reasons.sort(key=lambda reason: (reason.code is Code.GRAPH_OUTPUT, reason.rank))
+    why = f"{reasons[0]}, ..." if reasons else "no weight makes channels"
+    raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
+
+
+def require_one_interface(old: Subject, new: Subject) -> None:
+    """Raises DataError where two models have different inputs or outputs."""
+    if old.specs != new.specs or not _same_outputs(old, new):
+        raise DataError(
+            f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
+            "models of one interface"
+        )
+
+
+def restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
+    """Returns the map with the groups frozen that the globs keep whole.
+
+    Raises:
+        UsageError: a glob matches nothing, so that it protects or chooses nothing.
+    """
+    for option, globs in (("--include", config.include), ("--exclude", config.exclude)):
+        for glob in globs:
+            if not channel_map.matches(glob):
+                raise UsageError(
+                    f"{option} {glob}: matches no group; inspect lists their names and tensors"
+                )
+    return channel_map.restricted(config.include, config.exclude)
+
+
+def _same_outputs(old: Subject, new: Subject) -> bool:
+    """Returns whether outputs agree in name, type, rank, and every size that both models state."""
+    sides = [subject.model.graph.outputs for subject in (old, new)]
+    if len(sides[0]) != len(sides[1]):
+        return False
+    return all(
+        (a.name, a.dtype) == (b.name, b.dtype) and _compatible(dims(a), dims(b))
+        for a, b in zip(*sides, strict=True)
+    )
+
+
+def _compatible(a: Shape | None, b: Shape | None) -> bool:
+    """Returns whether two shapes can be those of one tensor, as far as they are stated."""
+    if a is None or b is None:
+        return True
+    return len(a) == len(b) and all(
+        x is None or y is None or x == y for x, y in zip(a, b, strict=True)
+    )

@@ -1,0 +1,280 @@
+"""argv -> configuration -> api -> text and exit status. No logic lives here.
+
+Imports that take long (the graph library, the runtime) wait until a command needs them.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from onnxtrim.cli.outputs import (
+    PLOTS,
+    REPORTS,
+    check_outputs,
+    check_suffixes,
+    publish,
+    reproducer,
+    target_of,
+    write,
+)
+from onnxtrim.cli.speech import Speech, progress_of
+from onnxtrim.config import DataConfig, PruneConfig
+from onnxtrim.errors import OnnxtrimError
+
+__all__ = ["app", "main"]
+
+_DONE, _USAGE, _UNUSABLE, _INTERRUPTED = 0, 2, 3, 130
+
+
+def _shown(default: object) -> str | None:
+    """Returns a default as one would type it; None where it is no more than being left out."""
+    if default is None or default is False or default == ():
+        return None
+    if isinstance(default, tuple):
+        return " ".join(f"{value:g}" for value in default)
+    return f"{default:.6g}" if isinstance(default, float) else str(default)
+
+
+app = App(
+    name="onnxtrim",
+    help=(
+        "Make an ONNX file thinner and faster: remove the channels that matter least, and prove "
+        "the result before it is written.\n\n"
+        "Exit status: 0 done, 1 a budget or a check was not met, 2 usage, 3 the model or the data "
+        "cannot be used, 130 interrupted."
+    ),
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), show_default=_shown),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+
+_Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
+_Reading = Annotated[DataConfig | None, Parameter(name="*", consume_multiple=True)]
+_Speaking = Annotated[Speech | None, Parameter(name="*")]
+_Output = Annotated[Path | None, Parameter(alias="-o")]
+
+
+@app.default
+def prune(
+    model: Path,
+    *,
+    data: Path | None = None,
+    output: _Output = None,
+    report: tuple[Path, ...] = (),
+    plan: Path | None = None,
+    metric: str | None = None,
+    pruning: _Pruning = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Prune a model: the default command.
+
+    Args:
+        model: The .onnx file.
+        data: Calibration inputs: a folder of images (class sub-folders are labels), a folder of
+            .npy or .npz, or one such file.
+        output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
+        report: Where the report goes, as .json or .md; repeatable.
+        plan: Where the plan goes, as JSON; `onnxtrim apply` replays it.
+        metric: What to go by, as `module:function` or `file.py:function`: it takes the model
+            (onnx.ModelProto) and returns a figure, the higher the better. By default accuracy where
+            there are labels, else agreement with the original, else the error of the outputs.
+        pruning: What to remove.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    check_suffixes("--report", report, REPORTS)
+    target = target_of(model, output, [*report, *([plan] if plan else [])], [data])
+    from onnxtrim import api
+
+    with progress_of(speech) as progress, reproducer(target):
+        options: dict[str, Any] = asdict(pruning or PruneConfig()) | asdict(reading or DataConfig())
+        result = api.prune(model, data, metric=metric, progress=progress, **options)
+    write(result, target, report, plan, speech)
+
+
+@app.command
+def apply(
+    model: Path,
+    plan: Path,
+    *,
+    data: Path | None = None,
+    output: _Output = None,
+    report: tuple[Path, ...] = (),
+    metric: str | None = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Replay a plan on the model it was made for, or on another checkpoint of the same graph.
+
+    Args:
+        model: The .onnx file.
+        plan: The plan that `--plan` wrote.
+        data: Inputs to prove and evaluate the result on.
+        output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
+        report: Where the report goes, as .json or .md; repeatable.
+        metric: What to go by, as `module:function`; see the help of pruning.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    check_suffixes("--report", report, REPORTS)
+    target = target_of(model, output, report, [plan, data])
+    from onnxtrim import api
+
+    with progress_of(speech) as progress, reproducer(target):
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.apply(model, plan, data, metric=metric, progress=progress, **options)
+    write(result, target, report, None, speech)
+
+
+@app.command
+def inspect(
+    model: Path,
+    *,
+    data: Path | None = None,
+    report: tuple[Path, ...] = (),
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Show what can be cut, what it costs, and for every frozen group the reason.
+
+    Args:
+        model: The .onnx file.
+        data: Calibration inputs, for the statistics of each group's activations.
+        report: Where the result goes, as .json or .md; repeatable.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    check_suffixes("--report", report, REPORTS)
+    check_outputs(report, [model, data])
+    from onnxtrim import api
+
+    with progress_of(speech) as progress:
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.inspect(model, data, progress=progress, **options)
+    publish(result, report, speech)
+
+
+@app.command
+def compare(
+    before: Path,
+    after: Path,
+    *,
+    data: Path | None = None,
+    report: tuple[Path, ...] = (),
+    metric: str | None = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Compare two models: size, parameters, MACs, latency with spread, agreement, metric.
+
+    Args:
+        before: The first .onnx file.
+        after: The second .onnx file.
+        data: Inputs to compare the outputs on.
+        report: Where the result goes, as .json or .md; repeatable.
+        metric: What to go by, as `module:function`; see the help of pruning.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    check_suffixes("--report", report, REPORTS)
+    check_outputs(report, [before, after, data])
+    from onnxtrim import api
+
+    with progress_of(speech) as progress:
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        result = api.compare(before, after, data, metric=metric, progress=progress, **options)
+    publish(result, report, speech)
+
+
+@app.command
+def sensitivity(
+    model: Path,
+    *,
+    data: Path,
+    points: int = 5,
+    plot: Path | None = None,
+    report: tuple[Path, ...] = (),
+    metric: str | None = None,
+    pruning: _Pruning = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Show how the metric falls as more and more of each group goes, all else left whole.
+
+    Args:
+        model: The .onnx file.
+        data: Inputs to try it on.
+        points: How many shares are tried, evenly up to --max-layer-ratio.
+        plot: Where the curves go as a picture, .png or .svg; takes onnxtrim[plot].
+        report: Where the result goes, as .json or .md; repeatable.
+        metric: What to go by, as `module:function`; see the help of pruning.
+        pruning: Which criterion ranks the units, and which groups are tried; no budget.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    plots = [] if plot is None else [plot]
+    check_suffixes("--report", report, REPORTS)
+    check_suffixes("--plot", plots, PLOTS)
+    check_outputs([*report, *plots], [model, data])
+    from onnxtrim import api
+    from onnxtrim.graph.save import atomic_write
+    from onnxtrim.report.plot import plotted, require_plotting
+
+    if plots:
+        require_plotting()
+    with progress_of(speech) as progress:
+        options: dict[str, Any] = asdict(pruning or PruneConfig()) | asdict(reading or DataConfig())
+        result = api.sensitivity(
+            model, data, points=points, metric=metric, progress=progress, **options
+        )
+    for path in plots:
+        atomic_write(path, plotted(result, "svg" if path.suffix.lower() == ".svg" else "png"))
+    publish(result, report, speech)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Returns the exit status of one run of the command line."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    verbose = "-v" in tokens or "--verbose" in tokens
+    try:
+        app(tokens, print_error=False, exit_on_error=False)
+    except OnnxtrimError as error:
+        return _failed(str(error), error.exit_status, verbose)
+    except CycloptsError as error:
+        return _failed(f"{_one_line(error)} (see onnxtrim --help)", _USAGE, verbose)
+    except KeyboardInterrupt:
+        return _failed("interrupted; no file was left half-written", _INTERRUPTED, verbose=False)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _DONE
+    except Exception as error:  # a fault of ours still deserves one line and a status
+        message = f"internal error: {type(error).__name__}: {error}"
+        return _failed(f"{message}; please report it, with the output of -v", _UNUSABLE, verbose)
+    return _DONE
+
+
+def _failed(message: str, status: int, verbose: bool) -> int:
+    """Returns `status` after saying `message` on standard error, in one line."""
+    if verbose:
+        traceback.print_exc()
+    print(f"onnxtrim: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def _one_line(error: CycloptsError) -> str:
+    """Returns what the parser has to say."""
+    return " ".join(str(error).split())

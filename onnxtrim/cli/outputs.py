@@ -1,0 +1,129 @@
+"""Where results go: every path is looked at before the work, and written whole or not at all."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnxtrim.cli.speech import Speech, say
+from onnxtrim.errors import LoadError, OutputError, UsageError, VerificationError
+
+if TYPE_CHECKING:
+    from onnxtrim.api import PruneResult
+    from onnxtrim.report import Document
+
+__all__ = [
+    "PLOTS",
+    "REPORTS",
+    "check_outputs",
+    "check_suffixes",
+    "publish",
+    "reproducer",
+    "target_of",
+    "write",
+]
+
+REPORTS = (".json", ".md")
+PLOTS = (".png", ".svg")
+
+
+def target_of(
+    model: Path,
+    output: Path | None,
+    others: Sequence[Path],
+    inputs: Sequence[Path | None],
+) -> Path:
+    """Returns where the model goes, after a look at every path that will be written.
+
+    Raises:
+        LoadError: the model is a folder.
+        OutputError: an output cannot be written, is an input, or has the path of another one.
+    """
+    if model.is_dir():
+        raise LoadError(f"{model}: is a folder; name the .onnx file in it")
+    target = output or model.with_name(f"{model.stem}-trimmed.onnx")
+    paths = [target, *others]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise OutputError("two outputs have the same path; give each a name of its own")
+    check_outputs(paths, [model, *inputs])
+    return target
+
+
+def check_outputs(outputs: Sequence[Path], inputs: Sequence[Path | None]) -> None:
+    """Raises OutputError where an output is an input, or cannot be written."""
+    from onnxtrim.graph.save import check_writable, refuse_overwriting
+
+    given = [path for path in inputs if path is not None]
+    refuse_overwriting(outputs, given)
+    if all(path.exists() for path in given):  # a missing input is the more useful thing to say
+        for path in outputs:
+            check_writable(path)
+
+
+def check_suffixes(option: str, paths: Sequence[Path], suffixes: Sequence[str]) -> None:
+    """Raises UsageError for a path in a format that there is none of."""
+    for path in paths:
+        if path.suffix.lower() not in suffixes:
+            raise UsageError(f"{option} {path}: the suffix must be {' or '.join(suffixes)}")
+
+
+def write(
+    result: "PruneResult",
+    target: Path,
+    reports: Sequence[Path],
+    plan: Path | None,
+    speech: Speech,
+) -> None:
+    """Writes the model, the plan and the reports, then says what there is to say."""
+    from onnxtrim.graph.save import atomic_write, refuse_overwriting
+
+    refuse_overwriting([*reports, *([plan] if plan else [])], result.sources)
+    texts = _rendered(result.report, reports)
+    if plan is not None:
+        texts[plan] = result.plan.to_json()
+    result.save(target)
+    for path, text in texts.items():
+        atomic_write(path, text)
+    say(result.report, speech)
+    if not speech.quiet and not speech.json:
+        print(f"written: {target}")
+
+
+def publish(document: "Document", reports: Sequence[Path], speech: Speech) -> None:
+    """Writes the reports and shows `document` as asked."""
+    from onnxtrim.graph.save import atomic_write
+
+    for path, text in _rendered(document, reports).items():
+        atomic_write(path, text)
+    say(document, speech)
+
+
+def _rendered(document: "Document", reports: Sequence[Path]) -> dict[Path, str]:
+    """Returns the text of every report that was asked for."""
+    from onnxtrim.report import to_json, to_markdown
+
+    return {
+        path: (to_json if path.suffix.lower() == ".json" else to_markdown)(document)
+        for path in reports
+    }
+
+
+def _free_folder(target: Path) -> Path:
+    """Returns the folder for a reproducer: NAME.failed, numbered where a file is in its way."""
+    names = (f"{target.stem}.failed{number or ''}" for number in count())
+    return next(folder for folder in map(target.with_name, names) if not folder.is_file())
+
+
+@contextmanager
+def reproducer(target: Path) -> Iterator[None]:
+    """Writes the reproducer of a failed verification beside where the output would have gone."""
+    try:
+        yield
+    except VerificationError as error:
+        if error.reproducer is None:
+            raise
+        folder = error.reproducer.save(_free_folder(target))
+        raise VerificationError(
+            f"{error}; nothing was written but a reproducer in {folder}, please report it"
+        ) from error

@@ -1,0 +1,198 @@
+"""Options -> what to remove: measure, score, share out, meet the budgets.
+
+prepare -> [ measure -> score -> choose ] -> cut -> verify -> evaluate -> report
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnxtrim.calibration import (
+    Dataset,
+    Judge,
+    LatencyPair,
+    Measurements,
+    MetricFunction,
+    Progress,
+    split,
+)
+from onnxtrim.channels import ChannelMap
+from onnxtrim.clock import Clock
+from onnxtrim.config import DataConfig, PruneConfig
+from onnxtrim.criteria import CRITERIA, Scores, Scoring
+from onnxtrim.errors import BudgetError
+from onnxtrim.graph.save import saved_bytes
+from onnxtrim.report import CandidateRow
+from onnxtrim.search.audition import audition, candidates
+from onnxtrim.search.budgets import Found, within_budgets
+from onnxtrim.search.scores import measured_for, scored_by
+from onnxtrim.search.sensitivity import allocated, curves_of
+from onnxtrim.search.trials import Bench, judge_of
+from onnxtrim.selection import (
+    Alignment,
+    Budget,
+    Choice,
+    alignments_of,
+    choose,
+    ladders,
+    queues_of,
+    trimmed,
+)
+from onnxtrim.subject import Subject
+
+__all__ = ["Decision", "decide"]
+
+_POINTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to remove, and how that came about.
+
+    Attributes:
+        choice: the units, and the alignment that they were chosen in.
+        scores: by group name.
+        measurements: statistics of the activations, where a criterion needed some.
+        candidates: what `--criterion auto` tried.
+        latency: the times by which a budget of time was met.
+        judge: says how the result does; None without data.
+        held_out: the samples that it judges by, where they are kept apart; None for all.
+        warnings: one sentence each.
+    """
+
+    choice: Choice
+    scores: Mapping[str, Scores]
+    measurements: Measurements | None
+    candidates: tuple[CandidateRow, ...]
+    latency: LatencyPair | None
+    judge: Judge | None
+    held_out: Dataset | None
+    warnings: tuple[str, ...]
+
+
+def decide(
+    subject: Subject,
+    channel_map: ChannelMap,
+    config: PruneConfig,
+    reading: DataConfig,
+    metric: MetricFunction | None,
+    clock: Clock,
+    progress: Progress | None,
+) -> Decision:
+    """Returns the units of `channel_map` to remove.
+
+    Raises:
+        UsageError: an amount cannot be read, or a criterion has no runtime.
+        BudgetError: no plan meets the budgets.
+    """
+    learning, held_out = subject.data, None
+    if subject.data is not None and config.max_drop is not None:
+        learning, held_out = split(subject.data)
+    judge = judge_of(subject, learning if held_out is None else held_out, metric, reading)
+    bench = Bench(subject, channel_map, judge, reading)
+    alignments = alignments_of(config.align)
+    rules = candidates() if config.criterion == "auto" else [CRITERIA[config.criterion]]
+    with clock("measure"):
+        found = measured_for(bench, rules, learning, progress)
+    with clock("choose"):
+        scoring, rows = _scored(bench, found, config, alignments, progress)
+        met = _met(bench, scoring, config, alignments, progress)
+    return Decision(
+        choice=met.choice,
+        scores=scoring.scores,
+        measurements=found,
+        candidates=rows,
+        latency=met.latency,
+        judge=judge,
+        held_out=held_out,
+        warnings=scoring.warnings + _alignment_warnings(met.choice, alignments),
+    )
+
+
+def _scored(
+    bench: Bench,
+    found: Measurements | None,
+    config: PruneConfig,
+    alignments: Sequence[Alignment],
+    progress: Progress | None,
+) -> tuple[Scoring, tuple[CandidateRow, ...]]:
+    """Returns the scores, and for `auto` the candidates too."""
+    if config.criterion != "auto":
+        return scored_by(bench, CRITERIA[config.criterion], found, config), ()
+
+    def take(scoring: Scoring) -> Choice:
+        return _counted(bench, scoring, config, alignments)
+
+    return audition(bench, found, config, take, progress)
+
+
+def _met(
+    bench: Bench,
+    scoring: Scoring,
+    config: PruneConfig,
+    alignments: Sequence[Alignment],
+    progress: Progress | None,
+) -> Found:
+    """Returns the units that the scores and the budgets, or the rule, want gone."""
+    if config.below_std is not None:
+        return Found(_trimmed(bench, scoring, config, alignments))
+    queues = queues_of(bench.channel_map, scoring.scores, config)
+    if config.allocate == "sensitivity":
+        curves = curves_of(bench, queues, config, _POINTS, progress)
+        queues = allocated(bench, queues, curves, config)
+    costs = bench.subject.costs
+    found = ladders(bench.channel_map, queues, costs, config, alignments)
+    return within_budgets(bench, found, config, _budget(bench, config))
+
+
+def _counted(
+    bench: Bench, scoring: Scoring, config: PruneConfig, alignments: Sequence[Alignment]
+) -> Choice:
+    """Returns the plan by which criteria are compared: no clock and no metric has a say in it.
+
+    Where only those were asked for, it is the one half way to the thinnest.
+    """
+    if config.below_std is not None:
+        return _trimmed(bench, scoring, config, alignments)
+    costs, budget = bench.subject.costs, _budget(bench, config)
+    if not budget.asks and config.ratio is None:
+        queues = queues_of(bench.channel_map, scoring.scores, config)
+        ladder = ladders(bench.channel_map, queues, costs, config, alignments[:1])[0]
+        thinnest = ladder.cost(ladder.widths(ladder.last))
+        budget = Budget(macs=(costs.now().macs + thinnest.macs) // 2)
+    return choose(bench.channel_map, scoring.scores, costs, config, alignments, budget)
+
+
+def _trimmed(
+    bench: Bench, scoring: Scoring, config: PruneConfig, alignments: Sequence[Alignment]
+) -> Choice:
+    """Returns what the rule of Network Trimming wants gone.
+
+    Raises:
+        BudgetError: no score lies that far below the mean of its group.
+    """
+    costs = bench.subject.costs
+    choice = trimmed(bench.channel_map, scoring.scores, costs, config, alignments[0])
+    if not choice.removed.size:
+        raise BudgetError(
+            f"--below-std {config.below_std:g}: no group has enough scores that far below its mean "
+            f"to fill a step of {choice.alignment.step} channels; lower it, or give --align none"
+        )
+    return choice
+
+
+def _budget(bench: Bench, config: PruneConfig) -> Budget:
+    """Returns the counted budgets in absolute figures."""
+    subject, now = bench.subject, bench.subject.costs.now()
+    overhead = saved_bytes(subject.model) - now.weight_bytes if config.size is not None else 0
+    return Budget.of(config, now, subject.bytes, overhead)
+
+
+def _alignment_warnings(choice: Choice, alignments: Sequence[Alignment]) -> tuple[str, ...]:
+    """Returns a warning where the preferred alignment had to give way to the budget."""
+    found = choice.alignment
+    if found == alignments[0]:
+        return ()
+    return (
+        f"the budget cannot be met in steps of {found.step} channels, which the runtime is fast "
+        f"at; groups were cut below that in steps of {found.below}, which saves MACs but no time",
+    )

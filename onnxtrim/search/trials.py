@@ -1,0 +1,89 @@
+"""Plans tried out: cut, timed next to the original, judged by what they answer.
+
+Nothing is proven here; the plan that is taken is, before it is written.
+"""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from onnxtrim.calibration import (
+    Dataset,
+    Evaluation,
+    Judge,
+    LatencyPair,
+    MetricFunction,
+    paired_latency,
+)
+from onnxtrim.channels import ChannelMap
+from onnxtrim.channels.relations import Ids
+from onnxtrim.config import DataConfig
+from onnxtrim.graph.save import saved_bytes
+from onnxtrim.selection import make_plan
+from onnxtrim.subject import Subject
+from onnxtrim.surgery import cut
+
+__all__ = ["Bench", "judge_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Where plans for one model are tried.
+
+    Attributes:
+        subject: the model.
+        channel_map: its groups, as far as they may be cut.
+        judge: says how models do next to it; None without data.
+        reading: how the runtime runs.
+    """
+
+    subject: Subject
+    channel_map: ChannelMap
+    judge: Judge | None
+    reading: DataConfig
+
+    def thinner(self, removed: Ids) -> ir.Model:
+        """Returns the model without the units `removed`, unproven."""
+        weights = self.subject.model.graph.initializers
+        plan = make_plan(self.channel_map, weights, removed, self.subject.facts.sha256)
+        return cut(self.subject.model, self.channel_map, plan)
+
+    def latency(self, removed: Ids, seconds: float) -> LatencyPair:
+        """Returns the times of both models, from pairs of runs for about `seconds`."""
+        subject = self.subject
+        return paired_latency(
+            subject.model,
+            self.thinner(removed),
+            subject.single_input,
+            threads=self.reading.threads,
+            seconds=seconds,
+        )
+
+    def quality(self, removed: Ids) -> Evaluation:
+        """Returns how the model does without the units `removed`.
+
+        Raises:
+            ValueError: there are no data to judge by.
+        """
+        if self.judge is None:
+            raise ValueError("quality takes data")
+        return self.judge(self.thinner(removed))
+
+    def size(self, removed: Ids) -> int:
+        """Returns the size of the file without the units `removed`."""
+        return saved_bytes(self.thinner(removed))
+
+
+def judge_of(
+    subject: Subject, data: Dataset | None, metric: MetricFunction | None, reading: DataConfig
+) -> Judge | None:
+    """Returns what says how models do next to a subject on `data`; None without any."""
+    if data is None:
+        return None
+    return Judge(
+        subject.model,
+        data,
+        metric=metric,
+        batch_size=reading.batch_size,
+        threads=reading.threads,
+    )
