@@ -21,7 +21,6 @@ from onnxtrim.checks import (
     require_data,
     require_groups,
     require_no_budget,
-    require_one_interface,
     require_provable,
     restricted,
 )
@@ -263,8 +262,8 @@ def compare(
         DataError: the data cannot be used, or the interfaces differ.
     """
     reading = data_config(options)
-    old, new = prepare(before, data, reading), prepare(after, data, reading)
-    require_one_interface(old, new)
+    old = prepare(before, data, reading)
+    new = prepare(after, None, reading, beside=old)
     latency = paired_latency(old.model, new.model, old.single_input, threads=reading.threads)
     values: tuple[MetricValue | None, MetricValue | None] = (None, None)
     agreement = error = None

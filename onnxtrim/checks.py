@@ -3,8 +3,7 @@
 from onnxtrim.channels import ChannelMap, Code
 from onnxtrim.config import DEFAULT_DROP, PruneConfig
 from onnxtrim.criteria import CRITERIA, Criterion, Needs
-from onnxtrim.errors import BudgetError, DataError, ModelError, UsageError
-from onnxtrim.graph.shapes import Shape, dims
+from onnxtrim.errors import BudgetError, ModelError, UsageError
 from onnxtrim.subject import Subject
 
 __all__ = [
@@ -12,7 +11,6 @@ __all__ = [
     "require_data",
     "require_groups",
     "require_no_budget",
-    "require_one_interface",
     "require_provable",
     "restricted",
 ]
@@ -82,15 +80,6 @@ def require_groups(channel_map: ChannelMap) -> None:
     raise BudgetError(f"nothing can be cut: {why}; inspect gives every reason")
 
 
-def require_one_interface(old: Subject, new: Subject) -> None:
-    """Raises DataError where two models have different inputs or outputs."""
-    if old.specs != new.specs or not _same_outputs(old, new):
-        raise DataError(
-            f"{old.facts.name} and {new.facts.name} have different inputs or outputs; compare "
-            "models of one interface"
-        )
-
-
 def restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
     """Returns the map with the groups frozen that the globs keep whole.
 
@@ -104,23 +93,3 @@ def restricted(channel_map: ChannelMap, config: PruneConfig) -> ChannelMap:
                     f"{option} {glob}: matches no group; inspect lists their names and tensors"
                 )
     return channel_map.restricted(config.include, config.exclude)
-
-
-def _same_outputs(old: Subject, new: Subject) -> bool:
-    """Returns whether outputs agree in name, type, rank, and every size that both models state."""
-    sides = [subject.model.graph.outputs for subject in (old, new)]
-    if len(sides[0]) != len(sides[1]):
-        return False
-    return all(
-        (a.name, a.dtype) == (b.name, b.dtype) and _compatible(dims(a), dims(b))
-        for a, b in zip(*sides, strict=True)
-    )
-
-
-def _compatible(a: Shape | None, b: Shape | None) -> bool:
-    """Returns whether two shapes can be those of one tensor, as far as they are stated."""
-    if a is None or b is None:
-        return True
-    return len(a) == len(b) and all(
-        x is None or y is None or x == y for x, y in zip(a, b, strict=True)
-    )

@@ -162,7 +162,7 @@ class PruneConfig:
     latency: float | str | None = None
     max_drop: float | None = None
     below_std: float | None = None
-    criterion: CriterionChoice = "mean"
+    criterion: CriterionChoice = "reconstruction"
     scope: Scope = "global"
     allocate: Allocation = "scores"
     reduce: Reduction = "mean"

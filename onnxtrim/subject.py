@@ -17,8 +17,10 @@ from onnxtrim.calibration import (
 )
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.config import DataConfig
+from onnxtrim.errors import DataError
 from onnxtrim.graph import ModelSource, load, model_digest, normalize
 from onnxtrim.graph.edit import initializers
+from onnxtrim.graph.interface import same_interface
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.report import ModelFacts
@@ -60,8 +62,19 @@ class Subject:
     single_input: Arrays
 
 
-def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) -> Subject:
+def prepare(
+    source: ModelSource,
+    data: DataSource | None,
+    config: DataConfig,
+    beside: Subject | None = None,
+) -> Subject:
     """Returns the model in `source` made ready, with `data` opened if there is any.
+
+    Args:
+        source: the model.
+        data: the calibration data.
+        config: how they are read.
+        beside: a subject that it must have one interface with; data are not opened twice.
 
     Raises:
         ModelError: the model cannot be used.
@@ -71,7 +84,11 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
     original = load(source)
     model = normalize(original)
     specs = input_specs(model)
-    dataset = None if data is None else open_data(data, specs, config)
+    if beside is not None:
+        _require_one_interface(beside, model, _name(source))
+        dataset = beside.data
+    else:
+        dataset = None if data is None else open_data(data, specs, config)
     if dataset is None:
         proof, samples = made_up_inputs(model, specs, _PROOF_SAMPLES), 0
         single = made_up_inputs(model, specs, 1)
@@ -92,6 +109,15 @@ def prepare(source: ModelSource, data: DataSource | None, config: DataConfig) ->
         proof_samples=samples,
         single_input=single,
     )
+
+
+def _require_one_interface(subject: Subject, model: ir.Model, name: str) -> None:
+    """Raises DataError where two models have different inputs or outputs."""
+    if not same_interface(subject.model, model):
+        raise DataError(
+            f"{subject.facts.name} and {name} have different inputs or outputs; compare models of "
+            "one interface"
+        )
 
 
 def file_bytes(source: ModelSource, model: ir.Model) -> int:

@@ -312,7 +312,9 @@ class TestData:
         shutil.copytree(DIGITS, folder)
         path = desk.folder / "own.json" if named else folder / "preprocessor_config.json"
         path.write_text('{"do_pad": true}')
-        arguments = ["--macs", "0.5", "--data", folder, *(["--preprocessor", path] * named)]
+        arguments: list[str | Path] = ["--macs", "0.5", "--data", folder]
+        if named:
+            arguments += ["--preprocessor", path]
         failure = desk.fails(desk.model, *arguments)
         failure.says(3, path.name, "do_pad", "not supported", "--image-size")
 

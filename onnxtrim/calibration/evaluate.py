@@ -8,7 +8,8 @@ Or a function of one's own: it takes a model as `onnx.ModelProto` and returns a 
 the better.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,7 +29,7 @@ __all__ = ["Evaluation", "Judge", "Metric", "MetricFunction"]
 MetricFunction = Callable[[Any], float]
 """A metric of one's own: `onnx.ModelProto` -> a figure, the higher the better."""
 
-_ERROR = "relative_error"
+_ACCURACY, _AGREEMENT, _ERROR = "accuracy", "agreement", "relative_error"
 _KEPT_BYTES = 256 << 20
 
 
@@ -98,12 +99,13 @@ class Judge:
         """
         tally, done = _Tally(), 0
         runner = Runner(model, threads=self._threads)
-        for batch, old in self._answered():
-            new = _real(runner(batch.inputs), batch.count, batch.length)
-            tally.add(old, new, batch.labels, batch.count)
-            done += batch.count
-            if progress is not None:
-                progress("evaluating", done, len(self._data))
+        with closing(self._answered()) as answered:
+            for batch, old in answered:
+                new = _real(runner(batch.inputs), batch.count, batch.length)
+                tally.add(old, new, batch.labels, batch.count)
+                done += batch.count
+                if progress is not None:
+                    progress("evaluating", done, len(self._data))
         found = tally.evaluation()
         if self._metric is None:
             return found
@@ -112,24 +114,24 @@ class Judge:
         own = Metric(_name(self._metric), self._figure, _figure(self._metric, model))
         return replace(found, metric=own)
 
-    def _answered(self) -> Iterator[tuple[Batch, Arrays]]:
+    def _answered(self) -> Generator[tuple[Batch, Arrays], None, None]:
         """Yields every batch with what the original answers."""
-        batches = padded_batches(self._data, self._specs, self._batch_size)
-        if self._answers is not None:
-            yield from zip(batches, self._answers, strict=True)
-            return
-        runner = Runner(self._original, threads=self._threads)
-        kept: list[Arrays] | None = []
-        room = _KEPT_BYTES
-        for batch in batches:
-            answers = _real(runner(batch.inputs), batch.count, batch.length)
-            room -= sum(array.nbytes for array in answers.values())
-            if kept is not None:
-                kept.append(answers)
-            if room < 0:
-                kept = None
-            yield batch, answers
-        self._answers = kept
+        with closing(padded_batches(self._data, self._specs, self._batch_size)) as batches:
+            if self._answers is not None:
+                yield from zip(batches, self._answers, strict=True)
+                return
+            runner = Runner(self._original, threads=self._threads)
+            kept: list[Arrays] | None = []
+            room = _KEPT_BYTES
+            for batch in batches:
+                answers = _real(runner(batch.inputs), batch.count, batch.length)
+                room -= sum(array.nbytes for array in answers.values())
+                if kept is not None:
+                    kept.append(answers)
+                if room < 0:
+                    kept = None
+                yield batch, answers
+            self._answers = kept
 
 
 def _figure(metric: MetricFunction, model: ir.Model) -> float:
@@ -141,8 +143,9 @@ def _figure(metric: MetricFunction, model: ir.Model) -> float:
     try:
         value = float(metric(ir.to_proto(in_memory(model))))
     except Exception as error:  # whatever the function of a user raises
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"--metric {_name(metric)}: {type(error).__name__}: {error}; it takes an "
+            f"--metric {_name(metric)}: {type(error).__name__}: {reason}; it takes an "
             "onnx.ModelProto and returns a figure"
         ) from error
     if not np.isfinite(value):
@@ -151,8 +154,9 @@ def _figure(metric: MetricFunction, model: ir.Model) -> float:
 
 
 def _name(metric: MetricFunction) -> str:
-    """Returns what a metric of one's own is called."""
-    return str(getattr(metric, "__name__", type(metric).__name__))
+    """Returns what a metric of one's own is called; never like one of those here."""
+    name = str(getattr(metric, "__name__", type(metric).__name__))
+    return f"own {name}" if name in (_ACCURACY, _AGREEMENT, _ERROR) else name
 
 
 def _real(outputs: Arrays, count: int, length: int) -> Arrays:
@@ -224,7 +228,7 @@ class _Tally:
             metric = Metric(_ERROR, 0.0, error)
         elif self._labelled:
             before, after = (right / self._samples for right in self._right)
-            metric = Metric("accuracy", before, after)
+            metric = Metric(_ACCURACY, before, after)
         else:
-            metric = Metric("agreement", 1.0, agreement)
+            metric = Metric(_AGREEMENT, 1.0, agreement)
         return Evaluation(metric, agreement, error)

@@ -1,6 +1,6 @@
 """Batches as the model wants them: its input specs, its batch size, its remainder."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -40,11 +40,13 @@ def fixed_batch(specs: list[InputSpec]) -> int | None:
     return specs[0].shape[0] if specs and batched(specs) else None
 
 
-def padded_batches(data: Dataset, specs: list[InputSpec], wanted: int) -> Iterator[Batch]:
+def padded_batches(
+    data: Dataset, specs: list[InputSpec], wanted: int
+) -> Generator[Batch, None, None]:
     """Yields all samples in batches that the model accepts; `count` says how many are real.
 
     A model with a fixed batch gets its remainder filled up by repeating the last sample. The next
-    batches are read while one is in use.
+    batches are read while one is in use, until the generator is closed.
     """
     return prefetched(_filled(data, specs, wanted))
 

@@ -33,8 +33,8 @@ _Key = tuple[str, int]
 
 _COUNTS = ("above", "below")
 _ELEMENT_BYTES = 4
-_CACHE_BYTES = 1 << 20
-"""What a core keeps at hand, on most machines."""
+_CACHE_BYTES = 1 << 19
+"""What a core keeps at hand on most machines, besides as much that is computed from it."""
 
 
 def measure(
@@ -105,17 +105,20 @@ def _pieces(batch: Batch, size: int | None) -> Iterator[Batch]:
 
 
 class _Totals:
-    """Sums of the tapped functions, channel by channel, and of the elements behind them."""
+    """Sums of the tapped functions over everything run, one behind another in one array.
+
+    All taps are added at once: they are many and small, so that calls cost more than figures.
+    """
 
     def __init__(self, tapped: TappedModel) -> None:
         """Starts at zero."""
-        self._readings = tapped.readings
-        known = {key: r for key, r in tapped.readings.items() if r.shape is None}
-        self._extents = {key: reading.extent({}) for key, reading in known.items()}
-        self._elements = dict.fromkeys(tapped.readings, 0.0)
-        moments = [(m, r.channels) for r in tapped.readings.values() for m in r.moments]
-        self._counts = np.repeat([m in _COUNTS for m, _ in moments], [c for _, c in moments])
-        self._sums = np.zeros(len(self._counts))
+        self._keys, self._readings = list(tapped.readings), list(tapped.readings.values())
+        self._widths = np.array([len(r.moments) * r.channels for r in self._readings])
+        moments = [(m in _COUNTS, r.channels) for r in self._readings for m in r.moments]
+        self._counts = np.repeat(*zip(*moments, strict=True))
+        self._extents = [r.extent({}) if r.shape is None else None for r in self._readings]
+        self._sums = np.zeros(self._widths.sum())
+        self._elements = np.zeros(len(self._keys))
 
     def add(self, outputs: Arrays, share: float) -> None:
         """Adds `share` times what one run yields.
@@ -123,44 +126,29 @@ class _Totals:
         Raises:
             DataError: it is infinite or undefined.
         """
-        parts = []
-        for key, reading in self._readings.items():
-            positions, covered = self._extents.get(key) or reading.extent(outputs)
-            means = np.atleast_2d(outputs[reading.output])
-            parts.append(means.sum(axis=0, dtype=np.float64) * covered)
-            self._elements[key] += share * len(means) * positions
-        sums = np.concatenate(parts)  # one array, for what is done to each costs more than itself
+        means = [np.atleast_2d(outputs[reading.output]) for reading in self._readings]
+        pairs = zip(self._extents, self._readings, strict=True)
+        positions, covered = np.array([known or r.extent(outputs) for known, r in pairs]).T
+        rows = np.array([len(m) for m in means])
+        sums = np.empty_like(self._sums)
+        for count in set(rows):  # mostly one, the samples
+            alike = np.concatenate([m for m in means if len(m) == count], axis=1)
+            sums[np.repeat(rows == count, self._widths)] = alike.sum(axis=0, dtype=np.float64)
+        sums *= np.repeat(covered, self._widths)
         np.rint(sums, out=sums, where=self._counts)  # whole, whatever the windows made of them
-        if not np.isfinite(sums).all():
-            bad = next(key for key, rows in self._rows(sums) if not np.isfinite(rows).all())
-            raise DataError(
-                f"tensor {bad[0]!r} is infinite or undefined on the calibration data; "
-                "check the preprocessing (--scale, --mean, --std)"
-            )
+        self._require_finite(sums)
         self._sums += share * sums
+        self._elements += share * rows * positions
 
     def statistics(
         self, statistics: Sequence[Statistic]
     ) -> dict[_Key, dict[Statistic, npt.NDArray[np.float64]]]:
         """Returns the `statistics` of everything added."""
         found = {}
-        for key, rows in self._rows(self._sums):
-            sums = dict(zip(self._readings[key].moments, rows, strict=True))
-            elements = self._elements[key]
+        for key, reading, elements, part in self._parts(self._sums):
+            sums = dict(zip(reading.moments, part, strict=True))
             found[key] = {name: _total(name, sums, elements) / elements for name in statistics}
         return found
-
-    def _rows(
-        self, sums: npt.NDArray[np.float64]
-    ) -> Iterator[tuple[_Key, npt.NDArray[np.float64]]]:
-        """Yields the part of `sums` behind each tap, (moments, channels)."""
-        start = 0
-        for key, reading in self._readings.items():
-            shape = len(reading.moments), reading.channels
-            yield key, sums[start : start + prod(shape)].reshape(shape)
-            start += prod(shape)
-
-
 def _total(
     statistic: Statistic, sums: Mapping[Moment, npt.NDArray[np.float64]], elements: float
 ) -> npt.NDArray[np.float64]:

@@ -30,8 +30,9 @@ def metric_function(metric: MetricFunction | str | None) -> MetricFunction | Non
     try:
         module = _from_file(Path(source)) if source.endswith(".py") else _by_name(source)
         function = getattr(module, name)
-    except Exception as error:  # whatever the module of a user raises
-        raise UsageError(f"--metric {metric}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the module of a user raises
+        reason = " ".join(str(error).split())
+        raise UsageError(f"--metric {metric}: {type(error).__name__}: {reason}") from error
     if not callable(function):
         raise UsageError(f"--metric {metric}: {name} is no function")
     found: MetricFunction = function
@@ -50,8 +51,14 @@ def _from_file(path: Path) -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
-    with _importable(path.resolve().parent):
-        spec.loader.exec_module(module)
+    known = sys.modules.setdefault(path.stem, module)  # where data classes look for their own
+    try:
+        with _importable(path.resolve().parent):
+            spec.loader.exec_module(module)
+    except BaseException:
+        if known is module:
+            del sys.modules[path.stem]
+        raise
     return module
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from onnxtrim.calibration.dataset import InputSpec
 from onnxtrim.calibration.framing import centre, middle, resized, shorter_side
 from onnxtrim.calibration.labels import shape_text
-from onnxtrim.calibration.preprocessor import Processor, Size
+from onnxtrim.calibration.preprocessor import Extent, Processor
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 
@@ -51,7 +51,7 @@ class Preparation:
     color: Literal["gray", "rgb", "bgr"]
     dtype: np.dtype[Any]
     share: float | None
-    resize: Size | None
+    resize: Extent | None
     crop: tuple[int, int] | None
     resample: Image.Resampling
     scale: float

@@ -16,11 +16,11 @@ from PIL import Image
 
 from onnxtrim.errors import DataError
 
-__all__ = ["FILE_NAME", "Processor", "Size", "read_processor"]
+__all__ = ["FILE_NAME", "Extent", "Processor", "read_processor"]
 
 FILE_NAME = "preprocessor_config.json"
 
-Size = tuple[int, int] | int
+Extent = tuple[int, int] | int
 """Height and width; or the shorter of the two, the other in proportion."""
 
 _SHORTER = {
@@ -55,7 +55,7 @@ class Processor:
         std: What to divide by after that; None for nothing.
     """
 
-    resize: Size | None
+    resize: Extent | None
     crop: tuple[int, int] | None
     resample: Image.Resampling
     scale: float
@@ -143,7 +143,7 @@ def _does(given: Mapping[str, Any], flag: str, figure: str) -> bool:
     return bool(given.get(flag, figure in given))
 
 
-def _size(value: object, *, shorter: bool) -> Size:
+def _size(value: object, *, shorter: bool) -> Extent:
     """Returns a size; `shorter` says what a lone number is."""
     if isinstance(value, dict) and value.keys() == {"height", "width"}:
         return _whole(value["height"]), _whole(value["width"])
@@ -162,8 +162,8 @@ def _rectangle(value: object) -> tuple[int, int]:
 
 
 def _convnext(
-    resize: Size, share: object, crop: tuple[int, int] | None
-) -> tuple[Size, tuple[int, int] | None]:
+    resize: Extent, share: object, crop: tuple[int, int] | None
+) -> tuple[Extent, tuple[int, int] | None]:
     """Returns how ConvNext resizes and crops: small sizes are a share of the shorter side."""
     if not isinstance(resize, int) or crop is not None:
         raise ValueError("a ConvNext processor takes size.shortest_edge, and no crop_size")

@@ -26,7 +26,7 @@ Exactness. One float32 sum over 100 x 100 equal numbers is off by 1e-4. So featu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
@@ -210,13 +210,13 @@ class _Builder:
         op_type: str,
         inputs: list[ir.Value],
         dtype: ir.DataType | None = None,
-        **attributes: Any,  # noqa: ANN401 - whatever an attribute can be
+        **attributes: float | list[int],
     ) -> ir.Value:
         """Returns the output of a new node at the end of the graph."""
         self._count += 1
         kind = inputs[0].type if dtype is None else ir.TensorType(dtype)
         output = ir.Value(name=f"onnxtrim.tap.{self._count}", type=kind)
-        attrs = [ir.convenience.convert_attribute(k, v) for k, v in attributes.items()]
+        attrs = [_attribute(name, value) for name, value in attributes.items()]
         self._graph.append(ir.Node("", op_type, inputs, attrs, outputs=[output]))
         return output
 
@@ -224,6 +224,13 @@ class _Builder:
         """Returns the name of `value`, which becomes a graph output."""
         self._graph.outputs.append(value)
         return str(value.name)
+
+
+def _attribute(name: str, value: float | list[int]) -> ir.Attr:
+    """Returns an attribute; finding out what a value could be takes onnx-ir a millisecond."""
+    if isinstance(value, list):
+        return ir.AttrInt64s(name, value)
+    return ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrFloat32(name, value)
 
 
 def _windows(sizes: Shape) -> tuple[Window, ...]:

@@ -79,8 +79,8 @@ def prune(
 
     Args:
         model: The .onnx file.
-        data: Calibration inputs: a folder of images (class sub-folders are labels), a folder of
-            .npy or .npz, or one such file.
+        data: Calibration inputs: a folder of images (class sub-folders are labels), of .npy or
+            .npz or of test_data_set_N, or one .npy or .npz file.
         output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
         report: Where the report goes, as .json or .md; repeatable.
         plan: Where the plan goes, as JSON; `onnxtrim apply` replays it.

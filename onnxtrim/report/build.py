@@ -9,7 +9,7 @@ from importlib import metadata
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration import Dataset, Latency, Measurements
+from onnxtrim.calibration import Dataset, Latency, Measurements, skipped
 from onnxtrim.channels import ChannelGroup, ChannelMap, Kept
 from onnxtrim.graph.runtime import RUNTIME_VERSION
 from onnxtrim.report.model import BarrierRow, FrozenRow, GroupRow, MetricValue, Side, Spread
@@ -94,9 +94,9 @@ def barrier_rows(channel_map: ChannelMap) -> tuple[BarrierRow, ...]:
 def data_facts(data: Dataset, held_out: Dataset | None = None) -> dict[str, object]:
     """Returns what a report says of calibration data: how much, which, what was left out."""
     facts: dict[str, object] = {"samples": len(data), "fingerprint": data.fingerprint}
-    skipped = getattr(data, "skipped", ())
-    if skipped:
-        facts["skipped"] = list(skipped)
+    left_out = skipped(data)
+    if left_out:
+        facts["skipped"] = list(left_out)
     if held_out is not None:
         facts["held_out"] = len(held_out)
     return facts
@@ -104,11 +104,11 @@ def data_facts(data: Dataset, held_out: Dataset | None = None) -> dict[str, obje
 
 def skipped_warnings(data: Dataset | None) -> tuple[str, ...]:
     """Returns a warning where samples could not be read and were left out, else nothing."""
-    skipped = getattr(data, "skipped", ())
-    if not skipped:
+    left_out = () if data is None else skipped(data)
+    if not left_out:
         return ()
-    others = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
-    return (f"{skipped[0]}{others} could not be read and were left out, as --skip-bad asks",)
+    others = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+    return (f"{left_out[0]}{others} could not be read and were left out, as --skip-bad asks",)
 
 
 def uncounted_warnings(costs: CostModel) -> tuple[str, ...]:

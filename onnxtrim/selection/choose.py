@@ -185,11 +185,16 @@ def trimmed(
     """
     queues = queues_of(channel_map, scores, config)
     (ladder,) = ladders(channel_map, queues, costs, config, (alignment,))
-    wanted = [
-        int(np.count_nonzero(own >= own.mean() - (config.below_std or 0.0) * own.std()))
-        for own in (scores[group.name] for group in channel_map.groups)
-    ]
+    deviations = config.below_std or 0.0
+    wanted = [_standing(scores[group.name], deviations) for group in channel_map.groups]
     return Choice(ladder.removed(ladder.feasible(wanted)), alignment)
+
+
+def _standing(scores: Scores, deviations: float) -> int:
+    """Returns how many scores are not `deviations` standard deviations below their mean."""
+    if np.ptp(scores) == 0:  # their mean may be off by rounding, which is no deviation
+        return len(scores)
+    return int(np.count_nonzero(scores >= scores.mean() - deviations * scores.std()))
 
 
 def shortfall(ladder: Ladder, budget: Budget, units: int) -> str:

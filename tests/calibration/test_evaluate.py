@@ -1,12 +1,19 @@
 """Accuracy, agreement and relative error, worked out by hand."""
 
+import math
+import re
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
 import pytest
+from onnx import numpy_helper
 from oracle import Arrays, proto_of
 
-from onnxtrim.calibration import Evaluation, evaluate_pair, input_specs, open_data
+from onnxtrim.calibration import Evaluation, Judge, input_specs, open_data
+from onnxtrim.calibration.evaluate import Metric
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 from onnxtrim.graph import load, normalize
@@ -34,7 +41,7 @@ def compared(
 ) -> Evaluation:
     source = x if labels is None else (x, np.array(labels))
     data = open_data(source, input_specs(before), DataConfig())
-    return evaluate_pair(before, after, data, batch_size=size)
+    return Judge(before, data, batch_size=size)(after)
 
 
 OLD = ([3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 5.0], [1.0, 0.0, 0.0])
@@ -192,14 +199,137 @@ def test_a_model_that_answers_nothing_has_no_error() -> None:
 
 
 def test_progress_says_how_far_it_is() -> None:
-    heard: list[tuple[int, int]] = []
+    heard: list[tuple[str, int, int]] = []
     model = table(*OLD)
     data = open_data(ROWS, input_specs(model), DataConfig())
-    evaluate_pair(
-        model,
-        model,
-        data,
-        batch_size=3,
-        progress=lambda _, done, total: heard.append((done, total)),
-    )
-    assert heard == [(3, 4), (4, 4)]
+    Judge(model, data, batch_size=3)(model, lambda *what: heard.append(what))
+    assert heard == [("evaluating", 3, 4), ("evaluating", 4, 4)]
+
+
+@pytest.mark.parametrize("labels", [None, [0, 1, 2, 2]])
+@pytest.mark.parametrize("size", [1, 3, 64])
+def test_a_judge_says_the_same_each_time(labels: list[int] | None, size: int) -> None:
+    """What the original answers is computed once; who was judged in between is no matter."""
+    source = ROWS if labels is None else (ROWS, np.array(labels))
+    old, new = table(*OLD), table(*NEW)
+    judge = Judge(old, open_data(source, input_specs(old), DataConfig()), batch_size=size)
+    first = judge(new)
+    assert judge(old).relative_error == 0.0
+    assert judge(old).agreement == 1.0
+    assert judge(new) == first == compared(old, new, labels=labels, size=size)
+
+
+def test_answers_that_are_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxtrim.calibration.evaluate._KEPT_BYTES", 20)
+    old, new = table(*OLD), table(*NEW)
+    judge = Judge(old, open_data(ROWS, input_specs(old), DataConfig()), batch_size=1)
+    assert [judge(new).agreement for _ in range(3)] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("metric", "drop"),
+    [
+        (Metric("accuracy", 0.75, 0.5), 0.25),
+        (Metric("accuracy", 0.5, 0.75), -0.25),
+        (Metric("agreement", 1.0, 0.75), 0.25),
+        (Metric("relative_error", 0.0, 0.25), 0.25),
+        (Metric("f1", 80.0, 77.5), 2.5),
+    ],
+)
+def test_a_drop_is_what_is_lost(metric: Metric, drop: float) -> None:
+    assert metric.drop == drop
+
+
+def first_weight(proto: onnx.ModelProto) -> float:
+    """Returns the first figure of the table: a metric of one's own."""
+    return float(numpy_helper.to_array(proto.graph.initializer[0]).flat[0])
+
+
+class TestOwnMetric:
+    """A function of one's own in place of the metric that fits."""
+
+    def judged(self, metric: Any, after: ir.Model | None = None) -> Evaluation:  # noqa: ANN401
+        old = table(*OLD)
+        data = open_data((ROWS, np.array([0, 1, 2, 2])), input_specs(old), DataConfig())
+        return Judge(old, data, metric=metric)(table(*NEW) if after is None else after)
+
+    def test_it_sees_both_models_as_protobufs(self) -> None:
+        seen: list[onnx.ModelProto] = []
+
+        def size(proto: onnx.ModelProto) -> float:
+            onnx.checker.check_model(proto)
+            seen.append(proto)
+            return first_weight(proto)
+
+        found = self.judged(size, table([2.5, 0.0, 0.0], *OLD[1:]))
+        assert found.metric == Metric("size", before=3.0, after=2.5)
+        assert found.metric.drop == 0.5
+        assert [first_weight(proto) for proto in seen] == [3.0, 2.5]
+
+    def test_what_else_is_said_stays(self) -> None:
+        plain, own = self.judged(None), self.judged(first_weight)
+        assert plain.metric.name == "accuracy"
+        assert (own.agreement, own.relative_error) == (plain.agreement, plain.relative_error)
+
+    def test_the_original_is_looked_at_once(self) -> None:
+        seen: list[float] = []
+
+        def figure(proto: onnx.ModelProto) -> float:
+            seen.append(first_weight(proto))
+            return 1.0
+
+        old = table(*OLD)
+        data = open_data(ROWS, input_specs(old), DataConfig())
+        judge = Judge(old, data, metric=figure)
+        for first in (1.0, 2.0):
+            judge(table([first, 0.0, 0.0], *OLD[1:]))
+        assert seen == [3.0, 1.0, 2.0]
+
+    def test_anything_that_can_be_called_has_a_name(self) -> None:
+        class Ranking:
+            def __call__(self, proto: onnx.ModelProto) -> float:
+                return 1.0
+
+        assert self.judged(Ranking()).metric.name == "Ranking"
+        assert self.judged(first_weight).metric.name == "first_weight"
+
+    @pytest.mark.parametrize("name", ["relative_error", "agreement", "accuracy"])
+    def test_a_higher_figure_is_better_whatever_it_is_called(self, name: str) -> None:
+        def own(proto: onnx.ModelProto) -> float:
+            return first_weight(proto)
+
+        own.__name__ = name
+        better = self.judged(own, table([5.0, 0.0, 0.0], *OLD[1:]))
+        assert better.metric == Metric(f"own {name}", 3.0, 5.0)
+        assert better.metric.drop == -2.0
+
+    @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+    def test_a_figure_is_finite(self, value: float) -> None:
+        def odd(proto: onnx.ModelProto) -> float:
+            return value
+
+        with pytest.raises(DataError) as caught:
+            self.judged(odd)
+        assert str(caught.value) == f"--metric odd: returned {value}; return a finite figure"
+
+    @pytest.mark.parametrize("value", ["good", None, [1, 2], {"accuracy": 0.5}])
+    def test_what_is_no_figure_is_refused(self, value: object) -> None:
+        def odd(proto: onnx.ModelProto) -> object:
+            return value
+
+        with pytest.raises(DataError) as caught:
+            self.judged(odd)
+        message = str(caught.value)
+        assert re.match(r"--metric odd: (Type|Value)Error: \S", message)
+        assert message.endswith("; it takes an onnx.ModelProto and returns a figure")
+
+    def test_what_it_raises_is_one_line(self) -> None:
+        def failing(proto: onnx.ModelProto) -> float:
+            raise RuntimeError("no such\n  table")
+
+        with pytest.raises(DataError) as caught:
+            self.judged(failing)
+        assert str(caught.value) == (
+            "--metric failing: RuntimeError: no such table; it takes an onnx.ModelProto and "
+            "returns a figure"
+        )

@@ -1,10 +1,13 @@
 """Folders `test_data_set_*`: which files feed which input, as batches and as calls."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import numpy_helper
 
 from onnxtrim.calibration.dataset import Dataset, InputSpec
@@ -147,3 +150,20 @@ def test_bad_sets_are_skipped_by_name(tmp_path: Path) -> None:
         str(tmp_path / "test_data_set_0"),
         str(tmp_path / "test_data_set_2"),
     )
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shelf")
+
+
+@given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=4), size=st.integers(1, 25))
+def test_every_split_into_sets_and_batches_gives_the_same_samples(
+    shelf: Path, counts: list[int], size: int
+) -> None:
+    shutil.rmtree(shelf)
+    expected = [[float(n), -float(n)] for n in range(sum(counts))]
+    ends = np.cumsum(counts)
+    for number, (count, end) in enumerate(zip(counts, ends, strict=True)):
+        tensor(shelf / f"test_data_set_{number}" / "input_0.pb", expected[end - count : end])
+    assert rows(opened(shelf), size) == expected

@@ -1,27 +1,51 @@
 """What is removed: by hand on a small network, and as properties for any budget."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import get_args
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, get_args
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from oracle import Arrays, proto_of
+from problems import (
+    COUPLED,
+    PADDED,
+    PAIR,
+    Problem,
+    Scores,
+    budget_of,
+    chosen,
+    cost_of,
+    kept_units,
+    kept_widths,
+    ladder_of,
+    plain,
+    problem_of,
+    scores_of,
+    thinned,
+)
+from strategies import Example, networks
 
-from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import Normalization, PruneConfig, Scope
 from onnxtrim.errors import BudgetError
-from onnxtrim.graph import load, normalize
 from onnxtrim.graph.shapes import concrete_shapes
-from onnxtrim.selection import CostModel, choose, make_plan
-from onnxtrim.selection.align import Alignment
-from onnxtrim.surgery import cut
+from onnxtrim.selection import (
+    Alignment,
+    Choice,
+    Cost,
+    CostModel,
+    Ladder,
+    fitting,
+    quota,
+    shortfall,
+    trimmed,
+    widest,
+)
+from onnxtrim.selection.layers import layers_of
 
 PIXELS = 64
 # Widths 20, 24 (with two positions a unit behind `deep`) and 40; every feature map is 8 x 8.
@@ -49,30 +73,14 @@ WIDTHS = (20, 24, 40)
 BLOCKED = (True, True, False)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A model with everything that a choice needs but the scores."""
-
-    model: ir.Model
-    channel_map: ChannelMap
-    costs: CostModel
-
-
-def problem_of(text: str, weights: Arrays, *shape: int) -> Problem:
-    model = normalize(load(proto_of(text, weights)))
-    shapes = concrete_shapes(model, {"x": np.zeros(shape, np.float32)})
-    return Problem(model, analyze(model), CostModel(model, shapes))
-
-
-NET = problem_of(TEXT, {n: np.ones(s, np.float32) for n, s in SHAPES.items()}, 1, 3, 8, 8)
+NET = problem_of(TEXT, {n: np.ones(s, np.float32) for n, s in SHAPES.items()}, x=(1, 3, 8, 8))
 MACS = PIXELS * (20 * 27 + 24 * 180 + 48 * 9) + 48 * 40 + 40 * 5
 PARAMS = 20 * 27 + 24 * 180 + 48 * 9 + 48 * 40 + 40 * 5
 
 
-def counted(removed: Ids, problem: Problem = NET) -> tuple[int, int]:
+def counted(removed: Ids) -> tuple[int, int]:
     """Returns MACs and parameters of the model that is really cut, from its weights' sizes."""
-    plan = make_plan(problem.channel_map, problem.model.graph.initializers, removed, "")
-    thinner = ir.to_proto(cut(problem.model, problem.channel_map, plan))
+    thinner = ir.to_proto(thinned(NET, removed))
     sizes = {t.name: math.prod(t.dims) for t in thinner.graph.initializer}
     convs = [node.input[1] for node in thinner.graph.node if node.op_type == "Conv"]
     assert len(convs) == 3
@@ -87,30 +95,11 @@ def by_widths(one: int, two: int, dense: int) -> tuple[int, int]:
     return PIXELS * convs + matrices, convs + matrices
 
 
-def kept_widths(removed: Ids, problem: Problem = NET) -> list[int]:
-    gone = set(removed.tolist())
-    assert len(gone) == len(removed)
-    assert removed.tolist() == sorted(gone)
-    return [g.width - len(gone & set(g.units.tolist())) for g in problem.channel_map.groups]
-
-
-def kept_units(removed: Ids, problem: Problem) -> dict[str, list[int]]:
-    return {
-        g.name: np.flatnonzero(~np.isin(g.units, removed)).tolist()
-        for g in problem.channel_map.groups
-    }
-
-
 def fills_blocks(kept: int, width: int, to: Alignment) -> bool:
     """Returns whether a width is one that the runtime is fast at."""
     if width < to.step:
         return kept == width or kept % math.gcd(to.step, 4) == 0
     return kept == width or kept % (to.step if kept >= to.step else to.below) == 0
-
-
-def plain(step: int) -> Alignment:
-    """Returns the alignment of `--align STEP`."""
-    return Alignment(step, step)
 
 
 def widened(kept: int, index: int, to: Alignment) -> int:
@@ -126,9 +115,6 @@ def floor_of(index: int, config: PruneConfig) -> int:
     width = WIDTHS[index]
     most = math.floor(config.max_layer_ratio * width + 1e-9)
     return min(max(config.min_channels, width - most, 1), width)
-
-
-Scores = Mapping[str, npt.NDArray[np.float64]]
 
 
 def test_the_network_is_what_the_figures_say() -> None:
@@ -167,15 +153,16 @@ alignments = st.sampled_from(
 
 @st.composite
 def configs(draw: st.DrawFn, scope: Scope | None = None, *, ratio: bool = True) -> PruneConfig:
-    """Draws a configuration with at least one budget."""
-    macs, params = draw(amounts), draw(amounts)
+    """Draws a configuration with at least one budget that can be counted."""
+    macs, params, size = draw(amounts), draw(amounts), draw(amounts)
     cap = draw(st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.95, 1.0]))
     share = draw(st.one_of(st.none(), st.floats(0, min(cap, 0.99)))) if ratio else None
-    assume((macs, params, share) != (None, None, None))
+    assume((macs, params, size, share) != (None, None, None, None))
     return PruneConfig(
         ratio=share,
         macs=macs,
         params=params,
+        size=size,
         scope=draw(st.sampled_from(get_args(Scope))) if scope is None else scope,
         normalize=draw(st.sampled_from(get_args(Normalization))),
         min_channels=draw(st.integers(1, 30)),
@@ -183,13 +170,24 @@ def configs(draw: st.DrawFn, scope: Scope | None = None, *, ratio: bool = True) 
     )
 
 
-def limits(config: PruneConfig) -> tuple[float, float]:
-    """Returns the most MACs and parameters that may remain."""
-    macs, params = config.macs, config.params
-    return (
-        math.inf if macs is None else math.floor(float(macs) * MACS),
-        math.inf if params is None else math.floor(float(params) * PARAMS),
-    )
+def limits(config: PruneConfig) -> list[float]:
+    """Returns the most MACs, parameters and bytes that may remain."""
+    asked = (config.macs, config.params, config.size)
+    wholes = (MACS, PARAMS, 4 * PARAMS)
+    return [
+        math.inf if amount is None else math.floor(float(amount) * whole)
+        for amount, whole in zip(asked, wholes, strict=True)
+    ]
+
+
+def figures(macs: int, params: int) -> list[int]:
+    """Returns MACs, parameters and bytes; the file holds nothing but weights."""
+    return [macs, params, 4 * params]
+
+
+def within(config: PruneConfig, macs: int, params: int) -> bool:
+    """Returns whether all that is asked holds."""
+    return all(a <= b for a, b in zip(figures(macs, params), limits(config), strict=True))
 
 
 def share_of(config: PruneConfig, to: Alignment) -> int:
@@ -206,15 +204,16 @@ def check_refusal(message: str, config: PruneConfig, to: Alignment) -> None:
     """Fails unless a refusal says what was asked and what the thinnest plan of all comes to."""
     widths = [widened(floor_of(i, config), i, to) for i in range(3)]
     reasons = []
-    for name, limit, least, whole in zip(
-        ("macs", "params"), limits(config), by_widths(*widths), (MACS, PARAMS), strict=True
+    wholes, least = figures(MACS, PARAMS), figures(*by_widths(*widths))
+    for name, limit, can, whole in zip(
+        ("macs", "params", "size"), limits(config), least, wholes, strict=True
     ):
-        if least > limit:
-            share = f"{least / whole:.0%}"
-            reasons.append(f"{name} {limit:,} asked, {least:,} ({share} of the original) reachable")
-    wanted, can = share_of(config, to), sum(WIDTHS) - sum(widths)
-    if can < wanted:
-        reasons.append(f"{wanted} of {sum(WIDTHS)} channels to go, {can} can")
+        if can > limit:
+            share = f"{can / whole:.0%}"
+            reasons.append(f"{name} {limit:,} asked, {can:,} ({share} of the original) reachable")
+    wanted, gone = share_of(config, to), sum(WIDTHS) - sum(widths)
+    if gone < wanted:
+        reasons.append(f"{wanted} of {sum(WIDTHS)} channels to go, {gone} can")
     assert reasons, "the thinnest plan meets the budget, so there was no reason to refuse"
     assert message.startswith(f"the budget cannot be met: {'; '.join(reasons)}; raise ")
     assert "\n" not in message
@@ -225,15 +224,13 @@ def test_the_budget_is_met_or_the_refusal_names_what_is_reachable(
     scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        choice = choose(NET.channel_map, scores, NET.costs, config, among)
+        choice = chosen(NET, scores, config, *among)
     except BudgetError as error:
         check_refusal(str(error), config, among[-1])
         return
-    macs, params = counted(choice.removed)
-    assert macs <= limits(config)[0]
-    assert params <= limits(config)[1]
+    assert within(config, *counted(choice.removed))
     assert len(choice.removed) >= share_of(config, choice.alignment)
-    for i, kept in enumerate(kept_widths(choice.removed)):
+    for i, kept in enumerate(kept_widths(NET, choice.removed)):
         assert kept >= floor_of(i, config)
         assert kept == widened(kept, i, choice.alignment)
     for group in NET.channel_map.groups:
@@ -247,13 +244,13 @@ def test_a_later_step_is_a_last_resort(
     scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        found = choose(NET.channel_map, scores, NET.costs, config, among)
+        found = chosen(NET, scores, config, *among)
     except BudgetError:
         return
     for to in among[: among.index(found.alignment)]:
         with pytest.raises(BudgetError):
-            choose(NET.channel_map, scores, NET.costs, config, [to])
-    alone = choose(NET.channel_map, scores, NET.costs, config, [found.alignment])
+            chosen(NET, scores, config, to)
+    alone = chosen(NET, scores, config, found.alignment)
     assert alone.removed.tolist() == found.removed.tolist()
 
 
@@ -262,15 +259,14 @@ def test_globally_no_step_stays_out_that_the_budget_has_room_for(
     scores: Scores, config: PruneConfig, among: Sequence[Alignment]
 ) -> None:
     try:
-        choice = choose(NET.channel_map, scores, NET.costs, config, among)
+        choice = chosen(NET, scores, config, *among)
     except BudgetError:
         return
-    kept = kept_widths(choice.removed)
+    kept = kept_widths(NET, choice.removed)
     for i, width in enumerate(WIDTHS):
         wider = list(kept)
         wider[i] = widened(min(kept[i] + 1, width), i, choice.alignment)
-        macs, params = by_widths(*wider)
-        room = macs <= limits(config)[0] and params <= limits(config)[1]
+        room = within(config, *by_widths(*wider))
         room = room and sum(WIDTHS) - sum(wider) >= share_of(config, choice.alignment)
         assert wider == kept or not room, f"{NAMES[i]} could keep {wider[i]} instead of {kept[i]}"
 
@@ -281,10 +277,10 @@ def test_the_same_question_gets_the_same_plan(
 ) -> None:
     reverse = {name: scores[name].copy() for name in reversed(NAMES)}
     try:
-        once = choose(NET.channel_map, scores, NET.costs, config, among)
+        once = chosen(NET, scores, config, *among)
     except BudgetError:
         return
-    again = choose(NET.channel_map, reverse, NET.costs, config, among)
+    again = chosen(NET, reverse, config, *among)
     assert once.removed.tolist() == again.removed.tolist()
     assert once.alignment == again.alignment
 
@@ -297,13 +293,14 @@ def test_by_layer_a_tighter_budget_keeps_no_more_of_any_group(
         config,
         macs=None if config.macs is None else float(config.macs) * tighter,
         params=None if config.params is None else float(config.params) * tighter,
+        size=None if config.size is None else float(config.size) * tighter,
     )
     one = among[:1]
     try:
-        thin = kept_widths(choose(NET.channel_map, scores, NET.costs, less, one).removed)
+        thin = kept_widths(NET, chosen(NET, scores, less, *one).removed)
     except BudgetError:
         return
-    wide = kept_widths(choose(NET.channel_map, scores, NET.costs, config, one).removed)
+    wide = kept_widths(NET, chosen(NET, scores, config, *one).removed)
     assert all(a <= b for a, b in zip(thin, wide, strict=True))
 
 
@@ -312,8 +309,8 @@ def test_by_layer_each_group_gives_its_own_share(
     scores: Scores, ratio: float, least: int, step: int
 ) -> None:
     config = PruneConfig(ratio=ratio, scope="layer", max_layer_ratio=1.0, min_channels=least)
-    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(step)])
-    for i, kept in enumerate(kept_widths(choice.removed)):
+    choice = chosen(NET, scores, config, plain(step))
+    for i, kept in enumerate(kept_widths(NET, choice.removed)):
         wanted = WIDTHS[i] - math.floor(ratio * WIDTHS[i] + 1e-9)
         assert kept == widened(max(wanted, floor_of(i, config)), i, plain(step))
 
@@ -321,113 +318,96 @@ def test_by_layer_each_group_gives_its_own_share(
 @given(any_scores(), st.floats(0, 0.9))
 def test_globally_the_ratio_is_that_of_all_units(scores: Scores, ratio: float) -> None:
     config = PruneConfig(ratio=ratio)
-    removed = choose(NET.channel_map, scores, NET.costs, config, [plain(1)]).removed
+    removed = chosen(NET, scores, config, plain(1)).removed
     assert len(removed) == math.floor(ratio * sum(WIDTHS) + 1e-9)
 
 
 # -- by hand --------------------------------------------------------------------------------------
 
-PAIR = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 10] x) => (float[N, 1] y) {
-  [a] u = Gemm(x, w1)
-  [r1] v = Relu(u)
-  [b] s = Gemm(v, w2)
-  [r2] t = Relu(s)
-  [last] y = Gemm(t, w3)
-}"""
-SMALL = problem_of(
-    PAIR,
-    {
-        "w1": np.ones((10, 4), np.float32),
-        "w2": np.ones((4, 6), np.float32),
-        "w3": np.ones((6, 1), np.float32),
-    },
-    1,
-    10,
-)
 BY_HAND: Scores = {
     "a": np.array([5.0, 1.0, 4.0, 2.0]),
     "b": np.array([3.0, 9.0, 8.0, 7.0, 6.0, 0.5]),
 }
 
 
-def chosen(scores: Scores = BY_HAND, step: int = 1, **options: object) -> dict[str, list[int]]:
-    config = PruneConfig(**{"normalize": "none", **options})  # type: ignore[arg-type]
-    choice = choose(SMALL.channel_map, scores, SMALL.costs, config, [plain(step)])
-    return kept_units(choice.removed, SMALL)
+def kept(scores: Scores = BY_HAND, **options: Any) -> dict[str, list[int]]:  # noqa: ANN401
+    """Returns what stays of the two layers, in single steps."""
+    config = PruneConfig(**{"normalize": "none", **options})
+    return kept_units(PAIR, chosen(PAIR, scores, config, plain(1)).removed)
 
 
-def refused(**options: object) -> str:
+def refused(**options: Any) -> str:  # noqa: ANN401 - options are of many types
     with pytest.raises(BudgetError) as caught:
-        chosen(**options)  # type: ignore[arg-type]
+        kept(**options)
     return str(caught.value)
 
 
 def test_a_global_ratio_takes_the_lowest_of_all() -> None:
     # of ten, in order: b5 0.5, a1 1, a3 2, b0 3, a2 4, a0 5, b4 6, b3 7, b2 8, b1 9
-    assert chosen(ratio=0.1) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(ratio=0.5) == {"a": [0], "b": [1, 2, 3, 4]}
-    assert chosen(ratio=0.0) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
+    assert kept(ratio=0.1) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(ratio=0.5) == {"a": [0], "b": [1, 2, 3, 4]}
+    assert kept(ratio=0.0) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
 
 
 def test_where_a_floor_holds_one_back_the_next_goes_instead() -> None:
     """The sixth of the order is the last of `a`, which stays."""
-    assert chosen(ratio=0.6) == {"a": [0], "b": [1, 2, 3]}
-    assert chosen(ratio=0.8) == {"a": [0], "b": [1]}
+    assert kept(ratio=0.6) == {"a": [0], "b": [1, 2, 3]}
+    assert kept(ratio=0.8) == {"a": [0], "b": [1]}
 
 
 def test_a_ratio_by_layer_takes_the_lowest_of_each() -> None:
-    assert chosen(ratio=0.5, scope="layer") == {"a": [0, 2], "b": [1, 2, 3]}
-    assert chosen(ratio=0.25, scope="layer") == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(ratio=0.24, scope="layer") == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(ratio=0.5, scope="layer") == {"a": [0, 2], "b": [1, 2, 3]}
+    assert kept(ratio=0.25, scope="layer") == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(ratio=0.24, scope="layer") == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
 
 
 def test_by_layer_what_a_floor_holds_back_is_not_made_up_for() -> None:
-    found = chosen(ratio=0.5, scope="layer", min_channels=4)
+    found = kept(ratio=0.5, scope="layer", min_channels=4)
     assert found == {"a": [0, 1, 2, 3], "b": [1, 2, 3, 4]}
 
 
 def test_normalisation_changes_whose_turn_it_is() -> None:
     # means 3 and 5.58: a 1.67 .33 1.33 .67, b .54 1.61 1.43 1.25 1.07 .09 -> b5, a1, b0, a3
-    assert chosen(ratio=0.4, normalize="layer-mean") == {"a": [0, 2], "b": [1, 2, 3, 4]}
+    assert kept(ratio=0.4, normalize="layer-mean") == {"a": [0, 2], "b": [1, 2, 3, 4]}
     # maxima 5 and 9: a 1 .2 .8 .4, b .33 1 .89 .78 .67 .06 -> b5, a1, b0, a3, b4
-    assert chosen(ratio=0.5, normalize="max") == {"a": [0, 2], "b": [1, 2, 3]}
+    assert kept(ratio=0.5, normalize="max") == {"a": [0, 2], "b": [1, 2, 3]}
 
 
 def test_ties_fall_by_group_and_then_by_position() -> None:
     even = {"a": np.ones(4), "b": np.ones(6)}
-    assert chosen(even, ratio=0.2) == {"a": [2, 3], "b": [0, 1, 2, 3, 4, 5]}
-    assert chosen(even, ratio=0.3, min_channels=2) == {"a": [2, 3], "b": [1, 2, 3, 4, 5]}
-    assert chosen(even, ratio=0.5, scope="layer") == {"a": [2, 3], "b": [3, 4, 5]}
+    assert kept(even, ratio=0.2) == {"a": [2, 3], "b": [0, 1, 2, 3, 4, 5]}
+    assert kept(even, ratio=0.3, min_channels=2) == {"a": [2, 3], "b": [1, 2, 3, 4, 5]}
+    assert kept(even, ratio=0.5, scope="layer") == {"a": [2, 3], "b": [3, 4, 5]}
 
 
 def test_a_budget_takes_no_more_than_it_must() -> None:
     # params = 10 a + a b + b: 70 at first
-    assert chosen(params=70) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
+    assert kept(params=70) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
     # without b5: 40 + 20 + 5 = 65
-    assert chosen(params=69) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(params=65) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(params=69) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(params=65) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
     # without a1 as well 30 + 15 + 5 = 50; then b5 comes back: 30 + 18 + 6 = 54
-    assert chosen(params=64) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
-    assert chosen(params=53) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(params=64) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
+    assert kept(params=53) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
 
 
 def test_by_layer_nothing_comes_back() -> None:
     # order by share gone: b 1/6, a 1/4, b 2/6, ...; 65, 50, 46 remain
-    assert chosen(params=64, scope="layer") == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(params=49, scope="layer") == {"a": [0, 2, 3], "b": [1, 2, 3, 4]}
+    assert kept(params=64, scope="layer") == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(params=49, scope="layer") == {"a": [0, 2, 3], "b": [1, 2, 3, 4]}
 
 
 def test_ratio_and_budget_both_hold() -> None:
-    assert chosen(params=64, ratio=0.1) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
-    assert chosen(params=64, ratio=0.2) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(params=69, ratio=0.5) == {"a": [0], "b": [1, 2, 3, 4]}
+    assert kept(params=64, ratio=0.1) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4, 5]}
+    assert kept(params=64, ratio=0.2) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(params=69, ratio=0.5) == {"a": [0], "b": [1, 2, 3, 4]}
 
 
 def test_floors_and_caps() -> None:
-    assert chosen(ratio=0.3, min_channels=3) == {"a": [0, 2, 3], "b": [1, 2, 3, 4]}
-    assert chosen(ratio=0.1, min_channels=5) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
-    assert chosen(ratio=0.5, max_layer_ratio=0.5) == {"a": [0, 2], "b": [1, 2, 3]}
-    assert chosen(ratio=0.8, max_layer_ratio=1.0, scope="layer") == {"a": [0], "b": [1, 2]}
+    assert kept(ratio=0.3, min_channels=3) == {"a": [0, 2, 3], "b": [1, 2, 3, 4]}
+    assert kept(ratio=0.1, min_channels=5) == {"a": [0, 1, 2, 3], "b": [0, 1, 2, 3, 4]}
+    assert kept(ratio=0.5, max_layer_ratio=0.5) == {"a": [0, 2], "b": [1, 2, 3]}
+    assert kept(ratio=0.8, max_layer_ratio=1.0, scope="layer") == {"a": [0], "b": [1, 2]}
 
 
 def test_an_impossible_budget_says_what_can_be_had() -> None:
@@ -448,10 +428,10 @@ def test_an_impossible_ratio_says_so_too() -> None:
 
 
 def test_only_the_groups_that_are_free_are_cut() -> None:
-    held = SMALL.channel_map.restricted((), ("a",))
+    held = replace(PAIR, channel_map=PAIR.channel_map.restricted((), ("a",)))
     config = PruneConfig(ratio=0.5, normalize="none")
-    removed = choose(held, BY_HAND, SMALL.costs, config, [plain(1)]).removed
-    assert kept_units(removed, SMALL) == {"a": [0, 1, 2, 3], "b": [1, 2, 3]}
+    removed = chosen(held, BY_HAND, config, plain(1)).removed
+    assert kept_units(PAIR, removed) == {"a": [0, 1, 2, 3], "b": [1, 2, 3]}
 
 
 @pytest.mark.parametrize(
@@ -469,8 +449,8 @@ def test_alignment_only_concerns_what_runs_in_blocks(
 ) -> None:
     scores = {n: np.arange(w, dtype=np.float64) for n, w in zip(NAMES, WIDTHS, strict=True)}
     config = PruneConfig(ratio=0.5, scope="layer")
-    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(step)])
-    assert kept_widths(choice.removed) == list(expected)
+    choice = chosen(NET, scores, config, plain(step))
+    assert kept_widths(NET, choice.removed) == list(expected)
 
 
 def test_the_first_step_that_can_be_met_is_taken() -> None:
@@ -479,12 +459,12 @@ def test_the_first_step_that_can_be_met_is_taken() -> None:
     scores = {n: np.arange(1.0, w + 1) for n, w in zip(NAMES, WIDTHS, strict=True)}
     least = by_widths(16, 16, 4)[0]
     enough, less = PruneConfig(macs=least), PruneConfig(macs=least - 1)
-    assert choose(NET.channel_map, scores, NET.costs, enough, [whole, below]).alignment == whole
-    choice = choose(NET.channel_map, scores, NET.costs, less, [whole, below])
+    assert chosen(NET, scores, enough, whole, below).alignment == whole
+    choice = chosen(NET, scores, less, whole, below)
     assert choice.alignment == below
     assert counted(choice.removed)[0] <= least - 1
     with pytest.raises(BudgetError, match=f"macs {least - 1:,} asked, {least:,} "):
-        choose(NET.channel_map, scores, NET.costs, less, [whole])
+        chosen(NET, scores, less, whole)
 
 
 def test_what_comes_back_is_what_matters_most() -> None:
@@ -496,5 +476,209 @@ def test_what_comes_back_is_what_matters_most() -> None:
         by_widths(19, 23, 40)[0] <= room < min(by_widths(19, 24, 40)[0], by_widths(20, 23, 39)[0])
     )
     config = PruneConfig(macs=room, normalize="none")
-    choice = choose(NET.channel_map, scores, NET.costs, config, [plain(1)])
-    assert kept_widths(choice.removed) == [19, 23, 40]
+    choice = chosen(NET, scores, config, plain(1))
+    assert kept_widths(NET, choice.removed) == [19, 23, 40]
+
+
+# -- networks of every kind -----------------------------------------------------------------------
+
+
+@st.composite
+def any_problem(draw: st.DrawFn) -> tuple[Problem, Scores, dict[str, Any]]:
+    """Draws a network with scores, and with the inputs that its costs are counted for."""
+    if draw(st.booleans()):
+        found = COUPLED[draw(st.sampled_from(sorted(COUPLED)))]
+        inputs: dict[str, Any] = {"x": np.zeros((1, 3, 4, 4), np.float32)}
+    else:
+        example: Example = draw(networks())
+        inputs = example.inputs
+        found = problem_of(example.model, {}, **inputs)
+    return found, scores_of(found, draw(st.integers(0, 999)), draw(st.integers(0, 3))), inputs
+
+
+def check_reachable(message: str, problem: Problem, ladder: Ladder, config: PruneConfig) -> None:
+    """Fails unless the thinnest plan is too much, and costs what the refusal says."""
+    thinnest, budget, units = (
+        ladder.widths(ladder.last),
+        budget_of(problem, config),
+        quota(ladder, config),
+    )
+    gone = sum(ladder.whole) - sum(thinnest)
+    assert message == shortfall(ladder, budget, units)
+    cost = ladder.cost(thinnest)
+    assert not budget.met_by(cost) or gone < units
+    asked = (
+        (cost.macs, budget.macs),
+        (cost.params, budget.params),
+        (cost.weight_bytes, budget.size),
+    )
+    for can, limit in asked:
+        reason = f" asked, {can:,} ("
+        assert (reason in message) or limit is None or can <= limit
+    assert (f"{gone} can;" in message) == (gone < units)
+
+
+@given(any_problem(), configs(), alignments)
+def test_of_any_network_what_remains_is_what_was_asked_for(
+    drawn: tuple[Problem, Scores, dict[str, Any]], config: PruneConfig, among: Sequence[Alignment]
+) -> None:
+    problem, scores, inputs = drawn
+    budget = budget_of(problem, config)
+    try:
+        choice = chosen(problem, scores, config, *among)
+    except BudgetError as error:
+        check_reachable(str(error), problem, ladder_of(problem, scores, config, among[-1]), config)
+        return
+    found = counted_anew(problem, choice.removed, inputs)
+    assert problem.costs.after(problem.channel_map.without(choice.removed)) == Cost(*found)
+    assert budget.met_by(Cost(*found))
+    assert len(choice.removed) >= quota(
+        ladder_of(problem, scores, config, choice.alignment), config
+    )
+    for layer in layers_of(problem.channel_map, config):
+        assert layer.width(kept_widths(problem, choice.removed)) >= layer.floor
+    for group in problem.channel_map.groups:
+        gone = np.isin(group.units, choice.removed)
+        if gone.any() and not gone.all():
+            assert scores[group.name][gone].max() <= scores[group.name][~gone].min()
+
+
+def counted_anew(problem: Problem, removed: Ids, inputs: dict[str, Any]) -> tuple[int, int, int]:
+    """Returns MACs, parameters and bytes of the model that is really cut."""
+    thinner = thinned(problem, removed)
+    found = CostModel(thinner, concrete_shapes(thinner, inputs)).now()
+    return found.macs, found.params, found.weight_bytes
+
+
+@pytest.mark.parametrize("name", COUPLED)
+@given(seed=st.integers(0, 999), config=configs(), to=st.sampled_from([1, 2, 4, 8]))
+def test_axes_that_groups_share_are_never_emptied(
+    name: str, seed: int, config: PruneConfig, to: int
+) -> None:
+    """What the weights that are left cost, counted by hand, is what was predicted."""
+    problem = COUPLED[name]
+    try:
+        removed = chosen(problem, scores_of(problem, seed), config, plain(to)).removed
+    except BudgetError:
+        return
+    thinner = thinned(problem, removed)
+    assert cost_of(thinner, x=(1, 3, 4, 4)) == problem.costs.after(
+        problem.channel_map.without(removed)
+    )
+    assert 0 not in [d for t in ir.to_proto(thinner).graph.initializer for d in t.dims]
+
+
+def test_a_group_beside_a_padded_shortcut_goes_altogether() -> None:
+    """The eight of `wide` that nothing else meets are all worse than any of `stem`."""
+    scores = {"stem": np.arange(9.0, 17.0), "wide": np.arange(8.0)}
+    config = PruneConfig(ratio=0.5, normalize="none")
+    removed = chosen(PADDED, scores, config, plain(1)).removed
+    assert kept_units(PADDED, removed) == {"stem": [*range(8)], "wide": []}
+    thinner = thinned(PADDED, removed)
+    assert cost_of(thinner, x=(1, 3, 4, 4)).params == 8 * 3 + 8 * 8 + 8 * 2
+
+
+@given(any_problem(), st.floats(0.05, 1.0), st.floats(0.05, 1.0), alignments)
+def test_by_layer_a_wider_budget_never_gives_a_thinner_model(
+    drawn: tuple[Problem, Scores, dict[str, Any]], a: float, b: float, among: Sequence[Alignment]
+) -> None:
+    """Where no two groups share a floor: which of them keeps it may change from rung to rung."""
+    problem, scores, _ = drawn
+    configs = [PruneConfig(macs=macs, scope="layer") for macs in (min(a, b), max(a, b))]
+    if any(len(layer.positions) > 1 for layer in layers_of(problem.channel_map, configs[0])):
+        return
+    try:
+        thin = chosen(problem, scores, configs[0], among[0]).removed
+    except BudgetError:
+        return
+    wide = chosen(problem, scores, configs[1], among[0]).removed
+    assert set(wide.tolist()) <= set(thin.tolist())
+
+
+# -- the parts of a choice ------------------------------------------------------------------------
+
+
+@given(any_scores(), st.floats(0.05, 1.0), st.sampled_from([1, 4, 8]))
+def test_the_widest_plan_is_the_first_rung_that_will_do(
+    scores: Scores, share: float, step: int
+) -> None:
+    """Every rung tried in turn says the same as halving."""
+    config = PruneConfig(macs=share, scope="layer")
+    ladder = ladder_of(NET, scores, config, plain(step))
+    asked: list[tuple[int, ...]] = []
+
+    def met(widths: tuple[int, ...]) -> bool:
+        asked.append(widths)
+        return by_widths(*widths)[0] <= share * MACS
+
+    found = widest(ladder, met)
+    rungs = [ladder.widths(level) for level in range(ladder.last + 1)]
+    assert found == next((w for w in rungs if by_widths(*w)[0] <= share * MACS), None)
+    assert len(asked) <= 2 + math.log2(ladder.last + 1)
+    choice = fitting(ladder, budget_of(NET, config), config)
+    assert (choice is None) == (found is None)
+    if choice is not None and found is not None:
+        assert choice == Choice(choice.removed, plain(step))
+        assert kept_widths(NET, choice.removed) == list(found)
+
+
+class TestTrimmed:
+    """`trimmed`: the rule of Network Trimming, score < mean - k x std of the group."""
+
+    def kept(self, scores: Scores, deviations: float, step: int = 1, **options: Any) -> object:  # noqa: ANN401
+        config = PruneConfig(below_std=deviations, **{"max_layer_ratio": 1.0, **options})
+        choice = trimmed(PAIR.channel_map, scores, PAIR.costs, config, plain(step))
+        assert choice.alignment == plain(step)
+        return kept_units(PAIR, choice.removed)
+
+    @pytest.mark.parametrize(
+        ("deviations", "a", "b"),
+        [
+            # a: mean 3, deviation 1.58; b: mean 5.58, deviation 2.95
+            (2, [0, 1, 2, 3], [0, 1, 2, 3, 4, 5]),
+            (1.5, [0, 1, 2, 3], [0, 1, 2, 3, 4]),  # below .63 and 1.16
+            (1, [0, 2, 3], [0, 1, 2, 3, 4]),  # below 1.42 and 2.63
+            (0.5, [0, 2], [1, 2, 3, 4]),  # below 2.21 and 4.11
+            (0, [0, 2], [1, 2, 3, 4]),
+            (-0.5, [0, 2], [1, 2]),  # below 3.79 and 7.06
+        ],
+    )
+    def test_by_hand(self, deviations: float, a: list[int], b: list[int]) -> None:
+        assert self.kept(BY_HAND, deviations) == {"a": a, "b": b}
+
+    def test_apoz_of_one_deviation_above_the_mean_is_trimmed(self) -> None:
+        """As the paper has it: of mean 0.3 and deviation 0.35, 0.9 is too often zero."""
+        apoz = {"a": np.array([0.1, 0.9, 0.1, 0.1]), "b": np.full(6, 0.5)}
+        scores = {name: 1 - values for name, values in apoz.items()}
+        assert self.kept(scores, 1) == {"a": [0, 2, 3], "b": [*range(6)]}
+
+    def test_a_score_on_the_line_stays(self) -> None:
+        even = {"a": np.array([1.0, 3.0, 1.0, 3.0]), "b": np.arange(6.0)}
+        assert self.kept(even, 1) == {"a": [0, 1, 2, 3], "b": [1, 2, 3, 4, 5]}
+
+    @given(st.floats(0, 1e6), st.floats(-2, 3))
+    def test_where_all_are_alike_none_is_below_the_rest(
+        self, score: float, deviations: float
+    ) -> None:
+        """The mean of 0.1, 0.1 and 0.1 is a little more than 0.1."""
+        alike = {"a": np.full(4, score), "b": np.full(6, score)}
+        assert self.kept(alike, deviations) == {"a": [*range(4)], "b": [*range(6)]}
+
+    @given(st.integers(0, 999), st.floats(0, 2))
+    def test_whatever_the_scores(self, seed: int, deviations: float) -> None:
+        scores = scores_of(PAIR, seed, digits=2)
+        expected = {
+            name: [i for i, s in enumerate(own) if s >= np.mean(own) - deviations * np.std(own)]
+            for name, own in scores.items()
+        }
+        assert self.kept(scores, deviations) == expected
+
+    def test_floors_and_steps_hold(self) -> None:
+        assert self.kept(BY_HAND, 0, min_channels=3) == {"a": [0, 2, 3], "b": [1, 2, 3, 4]}
+        assert self.kept(BY_HAND, 0, max_layer_ratio=0.25) == {"a": [0, 2, 3], "b": [0, 1, 2, 3, 4]}
+        scores = {"left": np.arange(4.0), "right": np.arange(6.0), "mid": np.arange(8.0)}
+        config = PruneConfig(below_std=0)
+        problem = COUPLED["concat"]
+        choice = trimmed(problem.channel_map, scores, problem.costs, config, plain(4))
+        # 2, 3 and 4 are above the mean; in steps of 4 that is all of 4, 4 of 6, 4 of 8
+        assert kept_widths(problem, choice.removed) == [4, 4, 4]

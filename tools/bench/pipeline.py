@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,7 @@ def write_images(source: Path, prefix: str, count: int, folder: Path) -> None:
     """Writes the first images of a file of JPEG bytes to a folder."""
     with np.load(source) as stored:
         blob, offsets = stored[f"{prefix}blob"], stored[f"{prefix}offsets"]
-    for i, (start, end) in enumerate(zip(offsets[:count], offsets[1:], strict=False)):
+    for i, (start, end) in enumerate(islice(pairwise(offsets), count)):
         (folder / f"{i:05}.jpg").write_bytes(blob[start:end].tobytes())
 
 
