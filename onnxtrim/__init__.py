@@ -22,9 +22,11 @@ if TYPE_CHECKING:
         PlanError,
         RunError,
         ShapeError,
+        TrainingError,
         UsageError,
         VerificationError,
     )
+    from onnxtrim.finetune import TrainingRuntime, TrainingSetup, setup_training
     from onnxtrim.report import Comparison, Inspection, Report, Sensitivity
     from onnxtrim.selection import PrunePlan
 
@@ -46,6 +48,9 @@ __all__ = [
     "RunError",
     "Sensitivity",
     "ShapeError",
+    "TrainingError",
+    "TrainingRuntime",
+    "TrainingSetup",
     "UsageError",
     "VerificationError",
     "apply",
@@ -53,12 +58,14 @@ __all__ = [
     "inspect",
     "prune",
     "sensitivity",
+    "setup_training",
 ]
 
 _HOMES = {
     "onnxtrim.api": ("PruneResult", "apply", "compare", "inspect", "prune", "sensitivity"),
     "onnxtrim.config": ("DataConfig", "PruneConfig"),
     "onnxtrim.errors": tuple(name for name in __all__ if name.endswith("Error")),
+    "onnxtrim.finetune": ("TrainingRuntime", "TrainingSetup", "setup_training"),
     "onnxtrim.report": ("Comparison", "Inspection", "Report", "Sensitivity"),
     "onnxtrim.selection": ("PrunePlan",),
 }

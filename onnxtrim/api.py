@@ -17,17 +17,19 @@ from onnxtrim.calibration import (
     paired_latency,
 )
 from onnxtrim.checks import (
-    named_criterion,
+    require_curves,
     require_data,
     require_groups,
-    require_no_budget,
     require_provable,
     restricted,
 )
 from onnxtrim.clock import Clock
 from onnxtrim.config import (
+    DEFAULT_CRITERION,
     DEFAULT_DROP,
+    CriterionName,
     DataOptions,
+    PruneConfig,
     PruneOptions,
     data_config,
     prune_configs,
@@ -206,9 +208,14 @@ def sensitivity(
     data: DataSource,
     *,
     points: int = 5,
+    criterion: CriterionName = DEFAULT_CRITERION,
+    max_layer_ratio: float = 0.9,
+    include: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    seed: int = 0,
     metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
-    **options: Unpack[PruneOptions],
+    **options: Unpack[DataOptions],
 ) -> Sensitivity:
     """Returns how the metric falls as more and more of each group goes, all else left whole.
 
@@ -216,23 +223,34 @@ def sensitivity(
         model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         data: samples, a path or arrays.
         points: how many shares are tried, evenly up to `max_layer_ratio`.
+        criterion: what says which units go first.
+        max_layer_ratio: the largest share.
+        include: only groups that one of these globs matches are tried.
+        exclude: groups that one of these globs matches are not.
+        seed: of random scores.
         metric: what is looked at, as in `prune`.
         progress: called with (what, done, total).
-        **options: the fields of `PruneConfig` and `DataConfig`; budgets have no meaning here.
+        **options: the fields of `DataConfig`.
 
     Raises:
-        UsageError: options are invalid, or a budget.
+        UsageError: options are invalid.
         ModelError: the model cannot be used.
         DataError: the data cannot be used.
     """
-    config, reading = prune_configs(options)
-    require_no_budget(config, points)
+    reading = data_config(options)
+    config = PruneConfig(
+        criterion=criterion,
+        max_layer_ratio=max_layer_ratio,
+        include=include,
+        exclude=exclude,
+        seed=seed,
+    )
+    rule = require_curves(config, points)
     subject = prepare(model, data, reading)
     channel_map = restricted(subject.channel_map, config)
     require_groups(channel_map)
     judge = judge_of(subject, subject.data, metric_function(metric), reading)
     bench = Bench(subject, channel_map, judge, reading)
-    rule = named_criterion(config)
     scoring = scored_by(bench, rule, measured_for(bench, [rule], subject.data, progress), config)
     queues = queues_of(channel_map, scoring.scores, config)
     whole = bench.quality(channel_map.no_units).metric

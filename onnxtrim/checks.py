@@ -7,10 +7,9 @@ from onnxtrim.errors import BudgetError, ModelError, UsageError
 from onnxtrim.subject import Subject
 
 __all__ = [
-    "named_criterion",
+    "require_curves",
     "require_data",
     "require_groups",
-    "require_no_budget",
     "require_provable",
     "restricted",
 ]
@@ -38,21 +37,14 @@ def require_data(config: PruneConfig) -> None:
         raise UsageError(f"--criterion {config.criterion} measures activations; give --data")
 
 
-def require_no_budget(config: PruneConfig, points: int) -> None:
-    """Raises UsageError where an option has no meaning for curves of sensitivity."""
-    if points < 1:
-        raise UsageError(f"--points {points}: at least 1 is needed")
-    asked = [*config.budgets, *(["--below-std"] if config.below_std is not None else [])]
-    if asked:
-        raise UsageError(f"{asked[0]}: curves take no budget; every share is tried in turn")
-
-
-def named_criterion(config: PruneConfig) -> Criterion:
-    """Returns the criterion that is named.
+def require_curves(config: PruneConfig, points: int) -> Criterion:
+    """Returns the criterion by which units go, for curves of sensitivity.
 
     Raises:
-        UsageError: none is.
+        UsageError: none is named, or there are to be no points.
     """
+    if points < 1:
+        raise UsageError(f"--points {points}: at least 1 is needed")
     if config.criterion == "auto":
         raise UsageError("--criterion auto compares plans for a budget; name a criterion here")
     return CRITERIA[config.criterion]

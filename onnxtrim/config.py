@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 from onnxtrim.errors import UsageError
 
 __all__ = [
+    "DEFAULT_CRITERION",
     "DEFAULT_DROP",
     "Allocation",
     "Color",
@@ -114,6 +115,8 @@ class DataConfig:
             raise UsageError(f"--threads {self.threads}: 0 (automatic) or more")
 
 
+DEFAULT_CRITERION: CriterionName = "reconstruction"
+
 DEFAULT_DROP = 0.01
 """The `max_drop` where no budget is given: one point."""
 
@@ -162,7 +165,7 @@ class PruneConfig:
     latency: float | str | None = None
     max_drop: float | None = None
     below_std: float | None = None
-    criterion: CriterionChoice = "reconstruction"
+    criterion: CriterionChoice = DEFAULT_CRITERION
     scope: Scope = "global"
     allocate: Allocation = "scores"
     reduce: Reduction = "mean"
@@ -218,6 +221,8 @@ class PruneConfig:
             )
         if self.allocate != "scores":
             raise UsageError(f"--allocate {self.allocate} shares a budget; --below-std has none")
+        if self.criterion == "auto":
+            raise UsageError("--criterion auto compares plans for one budget; --below-std has none")
 
 
 class DataOptions(TypedDict, total=False):

@@ -9,6 +9,7 @@
     │   └── ShapeError                 3    ... because its shapes contradict each other
     ├── DataError                      3    the calibration data cannot be used
     ├── PlanError                      3    the plan does not fit the model
+    ├── TrainingError                  3    the training runtime is missing or does not train
     ├── BudgetError                    1    no plan meets the budget
     └── VerificationError              1    the cut model is not what the masked original computes
 
@@ -29,6 +30,7 @@ __all__ = [
     "Reproducer",
     "RunError",
     "ShapeError",
+    "TrainingError",
     "UsageError",
     "VerificationError",
 ]
@@ -72,6 +74,10 @@ class DataError(OnnxtrimError):
 
 class PlanError(OnnxtrimError):
     """The plan does not fit the model."""
+
+
+class TrainingError(OnnxtrimError):
+    """The training runtime is missing, cannot be installed, or does not train."""
 
 
 class BudgetError(OnnxtrimError):

@@ -17,8 +17,9 @@ from PIL import Image
 
 import onnxtrim
 from onnxtrim.channels import analyze
-from onnxtrim.config import CriterionName
+from onnxtrim.config import DEFAULT_DROP, CriterionName
 from onnxtrim.graph import ModelSource, load, normalize
+from onnxtrim.report import MetricValue
 from onnxtrim.selection import alignments_of, removed_units
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def half() -> onnxtrim.PruneResult:
-    return onnxtrim.prune(LENET, DIGITS, macs=0.5)
+    return onnxtrim.prune(LENET, DIGITS, macs=0.5, criterion="mean")
 
 
 class TestPrune:
@@ -232,8 +233,84 @@ class TestPrune:
         assert result.report.data == {}
 
     def test_data_is_needed_by_activations(self) -> None:
-        with pytest.raises(onnxtrim.UsageError, match="--criterion mean measures activations"):
+        for name in ("mean", "apoz", "reconstruction"):
+            with pytest.raises(onnxtrim.UsageError, match=f"--criterion {name} measures activ"):
+                prune(LENET, macs=0.5, criterion=name)
+        with pytest.raises(onnxtrim.UsageError, match="--criterion reconstruction measures"):
             prune(LENET, macs=0.5)
+
+    def test_without_a_budget_it_is_as_thin_as_one_point_allows(self) -> None:
+        result = prune(LENET, DIGITS, align="none")
+        report = result.report
+        assert report.settings["max_drop"] == DEFAULT_DROP == 0.01
+        assert (report.data["samples"], report.data["held_out"]) == (300, 60)
+        before, after = report.before.metric, report.after.metric
+        assert before is not None
+        assert after is not None
+        assert after.value >= before.value - 0.01
+        assert report.after.macs < MACS
+        thinner = prune(LENET, DIGITS, align="none", max_drop=0.1).report
+        assert thinner.after.macs < report.after.macs
+
+    def test_without_a_budget_and_data_it_says_what_to_give(self) -> None:
+        with pytest.raises(onnxtrim.UsageError, match=r"^no budget: give --macs, .* or --data, "):
+            prune(LENET, criterion="l1")
+
+    def test_the_accuracy_is_that_of_the_samples_held_out(self) -> None:
+        """Of thirty digits of each class, six are held out."""
+        images, labels = digits()
+        result = prune(LENET, (images, labels), max_drop=0.2, align="none")
+        classes = [np.flatnonzero(labels == digit) for digit in range(10)]
+        assert {len(places) for places in classes} == {30}
+        # a stretch of five, the middle one: 2, 7, 12, ... of each class
+        places = np.concatenate([own[2::5] for own in classes])
+        logits = run(result.model, {"image": images[places]}, optimize=True)["logits"]
+        metric = result.report.after.metric
+        assert metric is not None
+        assert metric.value == pytest.approx((logits.argmax(axis=1) == labels[places]).mean())
+
+    def test_the_size_is_that_of_the_file_to_the_byte(self, tmp_path: Path) -> None:
+        result = prune(LENET, size="1MB", criterion="l1", align="none")
+        path = result.save(tmp_path / "thin.onnx")
+        assert path.stat().st_size == result.report.after.bytes
+        assert 990_000 < path.stat().st_size <= 1_000_000
+        again = prune(LENET, size=path.stat().st_size, criterion="l1", align="none")
+        assert again.report.after.bytes <= path.stat().st_size
+
+    def test_the_time_is_the_one_that_the_report_shows(self) -> None:
+        report = prune(LENET, latency=0.95, criterion="l1").report
+        assert report.latency_ratio is not None
+        assert report.latency_ratio.median <= 0.95
+
+    def test_auto_shows_what_it_compared(self) -> None:
+        report = prune(LENET, DIGITS, macs=0.5, criterion="auto", samples=100).report
+        rows = {row.criterion: row for row in report.candidates}
+        (chosen,) = [row for row in report.candidates if row.chosen]
+        assert report.settings["criterion"] == "auto"
+        assert chosen == report.candidates[0]
+        assert chosen.relative_error == report.relative_error
+        assert chosen.metric == report.after.metric
+        assert chosen.macs == report.after.macs / MACS
+        assert rows["random"].relative_error > chosen.relative_error
+        alone = prune(LENET, DIGITS, macs=0.5, criterion=chosen.criterion, samples=100)
+        assert alone.report.relative_error == chosen.relative_error
+        assert alone.report.candidates == ()
+
+    def test_a_metric_of_ones_own_is_what_a_drop_is_of(self) -> None:
+        """It counts channels of conv1: four of them may go."""
+
+        def filters(proto: onnx.ModelProto) -> float:
+            (bias,) = [t for t in proto.graph.initializer if t.name == "conv1.bias"]
+            return float(bias.dims[0])
+
+        options: dict[str, Any] = {"align": "none", "include": ("conv1",), "samples": 50}
+        result = prune(LENET, DIGITS, metric=filters, max_drop=4, **options)
+        assert [(row.before, row.after) for row in result.report.groups] == [(20, 16)]
+        metric = MetricValue("filters", 16.0)
+        assert result.report.after.metric == metric
+        replayed = apply(LENET, result.plan, DIGITS, metric=filters, samples=50)
+        assert replayed.report.after.metric == metric
+        assert compare(LENET, result.model, DIGITS, metric=filters).after.metric == metric
 
     def test_ratio_by_layer(self) -> None:
         result = prune(LENET, ratio=0.5, scope="layer", criterion="l1", align="none")
@@ -503,6 +580,51 @@ class TestOptions:
     ) -> None:
         with pytest.raises(onnxtrim.UsageError, match=rf"^--{option} {amount}: "):
             prune(LENET, criterion="l1", **{option: amount})
+
+
+class TestSensitivity:
+    """`sensitivity` takes from each group alone."""
+
+    def test_each_point_is_a_model_that_can_be_had(self) -> None:
+        """Of conv1 alone, by the same scores, the first five and ten channels."""
+        options: dict[str, Any] = {"criterion": "mean", "threads": 1}
+        found = onnxtrim.sensitivity(LENET, DIGITS, points=2, max_layer_ratio=0.5, **options)
+        assert found.whole.name == "accuracy"
+        assert found.whole.value == pytest.approx(accuracy(onnx.load(LENET)), abs=1e-12)
+        assert [(curve.group, curve.width) for curve in found.curves] == [
+            ("conv1", 20),
+            ("conv2", 50),
+            ("fc1", 500),
+        ]
+        for point, ratio in zip(found.curves[0].points, (0.25, 0.5), strict=True):
+            alone = prune(LENET, DIGITS, ratio=ratio, include=("conv1",), align="none", **options)
+            assert point.removed == 20 * ratio
+            assert point.macs == pytest.approx(alone.report.after.macs / MACS, rel=1e-12)
+            assert point.metric == pytest.approx(accuracy(alone.model), abs=1e-12)
+            assert point.relative_error == pytest.approx(alone.report.relative_error, rel=1e-6)
+
+    def test_more_points_and_fewer_groups(self) -> None:
+        heard: list[str] = []
+        found = onnxtrim.sensitivity(
+            LENET,
+            DIGITS,
+            points=4,
+            criterion="random",
+            seed=3,
+            include=("conv*",),
+            exclude=("conv2",),
+            samples=20,
+            threads=1,
+            progress=lambda what, *_: heard.append(what),
+        )
+        (curve,) = found.curves
+        assert [point.removed for point in curve.points] == [4, 9, 14, 18]
+        assert found.data["samples"] == 20
+        assert heard == ["trying groups"]
+
+    def test_options_of_budgets_are_none(self) -> None:
+        with pytest.raises((TypeError, onnxtrim.UsageError)):
+            onnxtrim.sensitivity(LENET, DIGITS, macs=0.5)  # type: ignore[call-arg]
 
 
 class TestApply:

@@ -96,6 +96,7 @@ class TestPrune:
         before = model.read_bytes()
         reports = [tmp_path / "report.json", tmp_path / "report.md"]
         arguments = ["--data", DIGITS, "--macs", "0.5", "--plan", str(tmp_path / "plan.json")]
+        arguments += ["--criterion", "mean"]
         done(model, *arguments, "--report", reports[0], "--report", reports[1])
         out, err = capfd.readouterr()
         thin = tmp_path / "net-trimmed.onnx"
@@ -173,25 +174,88 @@ class TestPrune:
 
     def test_every_option_arrives(self, model: Path, capfd: Captured) -> None:
         options: dict[str, Any] = {
-            "ratio": 0.1, "macs": 0.9, "params": "400k", "criterion": "mean", "scope": "layer",
-            "normalize": "max", "align": 4, "min_channels": 3, "max_layer_ratio": 0.75,
-            "include": ["conv*", "fc*"], "exclude": ["fc1"], "seed": 5, "image_size": [28, 28],
-            "mean": [0.5], "std": [0.25], "scale": 0.5, "layout": "nchw", "color": "gray",
-            "samples": 20, "batch_size": 7, "threads": 1,
+            "ratio": 0.1, "macs": 0.9, "params": "400k", "size": "1.7MB", "latency": "100s",
+            "max_drop": 1.0, "criterion": "mean", "scope": "layer", "allocate": "sensitivity",
+            "reduce": "max", "normalize": "max", "align": 4, "min_channels": 3,
+            "max_layer_ratio": 0.75, "include": ["conv*", "fc*"], "exclude": ["fc1"], "seed": 5,
+            "image_size": [28, 28], "crop": 1.0, "mean": [0.5], "std": [0.25], "scale": 0.5,
+            "layout": "nchw", "color": "gray", "samples": 20, "skip_bad": True, "batch_size": 7,
+            "threads": 1,
         }  # fmt: skip
         arguments = []
         for name, value in options.items():
             flag = f"--{name.replace('_', '-')}"
             if name in ("include", "exclude"):  # one glob a flag
                 arguments += [part for glob in options[name] for part in (flag, glob)]
+            elif value is True:
+                arguments.append(flag)
             else:
                 arguments += [flag, *map(str, value if isinstance(value, list) else [value])]
         done(model, "--data", DIGITS, *arguments, "--json")
         found = document(capfd.readouterr().out)
-        assert found["settings"].keys() == options.keys()
+        assert found["settings"].keys() == options.keys() | {"below_std", "preprocessor"}
         for name, value in options.items():
             assert str(found["settings"][name]) == str(value), name
-        assert found["data"]["samples"] == 20
+        assert (found["data"]["samples"], found["data"]["held_out"]) == (20, 4)
+        assert [g["name"] for g in found["groups"]] == ["conv1", "conv2"]
+
+    def test_without_a_budget_a_drop_of_one_point_is_allowed(
+        self, model: Path, capfd: Captured
+    ) -> None:
+        quick(model, "--data", DIGITS, "--align", "none", "--json")
+        found = document(capfd.readouterr().out)
+        assert found["settings"]["max_drop"] == 0.01
+        assert found["data"]["held_out"] == 60
+        assert found["after"]["metric"]["value"] >= found["before"]["metric"]["value"] - 0.01
+        assert found["after"]["macs"] < MACS
+
+    def test_the_size_is_that_of_the_file(self, model: Path, tmp_path: Path) -> None:
+        quick(model, "--criterion", "l1", "--size", "1MB", "-q")
+        assert 900_000 < (tmp_path / "net-trimmed.onnx").stat().st_size <= 1_000_000
+
+    def test_network_trimming(self, model: Path, capfd: Captured) -> None:
+        options = ["--criterion", "apoz", "--below-std", "1", "--align", "none"]
+        quick(model, "--data", DIGITS, *options, "--json")
+        found = document(capfd.readouterr().out)
+        assert found["settings"]["below_std"] == 1.0
+        for group in found["groups"]:
+            assert 0.5 * group["before"] < group["after"] < group["before"]
+
+    def test_criteria_are_compared(self, model: Path, tmp_path: Path, capfd: Captured) -> None:
+        options = ["--criterion", "auto", "--macs", "0.5", "--samples", "50"]
+        quick(model, "--data", DIGITS, *options, "--report", tmp_path / "r.json")
+        rows = document((tmp_path / "r.json").read_text())["candidates"]
+        assert [row["chosen"] for row in rows].count(True) == 1
+        assert "random" in [row["criterion"] for row in rows]
+        out, _ = capfd.readouterr()
+        assert all(row["criterion"] in out for row in rows)
+        assert "chosen" in out
+
+    @pytest.mark.parametrize("how", ["module", "file"])
+    def test_a_metric_of_ones_own(
+        self,
+        model: Path,
+        tmp_path: Path,
+        capfd: Captured,
+        monkeypatch: pytest.MonkeyPatch,
+        how: str,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        source = f"quality_of_{how}"
+        (tmp_path / f"{source}.py").write_text(
+            "def weights(model):\n"
+            "    return sum(len(t.raw_data) for t in model.graph.initializer)\n"
+        )
+        name = f"{source}:weights" if how == "module" else f"{source}.py:weights"
+        options = ["--criterion", "l1", "--params", "0.5", "--samples", "20", "--json"]
+        quick(model, "--data", DIGITS, *options, "--metric", name)
+        found = document(capfd.readouterr().out)
+        for side in ("before", "after"):
+            assert found[side]["metric"] == {"name": "weights", "value": 4 * found[side]["params"]}
+        again = tmp_path / "net-trimmed.onnx"
+        quick("compare", model, again, "--data", DIGITS, "--json", "--metric", name)
+        both = document(capfd.readouterr().out)
+        assert both["after"]["metric"] == found["after"]["metric"]
 
     def test_include_and_exclude(self, model: Path, capfd: Captured) -> None:
         common = ["--criterion", "l1", "--ratio", "0.5", "--json"]
@@ -361,6 +425,61 @@ class TestCompare:
         assert (tmp_path / "r.md").read_text().startswith("# net.onnx and net.onnx\n")
 
 
+class TestSensitivity:
+    """`onnxtrim sensitivity`."""
+
+    QUICK = ("--data", DIGITS, "--samples", "30", "--criterion", "l1", "--points", "2")
+
+    def test_text(self, model: Path, tmp_path: Path, capfd: Captured) -> None:
+        quick("sensitivity", model, *self.QUICK)
+        out, err = capfd.readouterr()
+        assert err == ""
+        for word in ("conv1", "conv2", "fc1", "Units removed: accuracy", "225: ", "450: "):
+            assert word in out
+        assert names(tmp_path) == {"net.onnx"}
+
+    def test_json(self, model: Path, capfd: Captured) -> None:
+        share = ["--max-layer-ratio", "0.5", "--exclude", "fc1"]
+        quick("sensitivity", model, *self.QUICK, *share, "--json")
+        out, err = capfd.readouterr()
+        assert err == ""
+        found = document(out)
+        assert found["whole"]["name"] == "accuracy"
+        assert [(c["group"], c["width"]) for c in found["curves"]] == [("conv1", 20), ("conv2", 50)]
+        points = {c["group"]: [p["removed"] for p in c["points"]] for c in found["curves"]}
+        assert points == {"conv1": [5, 10], "conv2": [12, 25]}
+        # 15 of 20: conv1 is 288,000 of 2,293,000, conv2 reads it for 1,600,000
+        left = (288_000 * 0.75 + 1_600_000 * 0.75 + 405_000) / MACS
+        assert found["curves"][0]["points"][0]["macs"] == pytest.approx(left, rel=1e-9)
+
+    def test_quiet_with_reports_and_a_picture(
+        self, model: Path, tmp_path: Path, capfd: Captured
+    ) -> None:
+        pytest.importorskip("matplotlib")
+        arguments = ["-q", "--include", "conv1", *reports(tmp_path)]
+        for name, magic in (("p.png", b"\x89PNG\r\n"), ("p.SVG", b"<?xml")):
+            quick("sensitivity", model, *self.QUICK, *arguments, "--plot", tmp_path / name)
+            assert (tmp_path / name).read_bytes().startswith(magic)
+        assert capfd.readouterr() == ("", "")
+        assert names(tmp_path) == {"net.onnx", "p.png", "p.SVG", "r.json", "r.md"}
+        assert len(document((tmp_path / "r.json").read_text())["curves"]) == 1
+        assert "| conv1 | 20 |" in (tmp_path / "r.md").read_text()
+
+    def test_a_metric_of_ones_own(
+        self, model: Path, tmp_path: Path, capfd: Captured, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "quality_of_curves.py").write_text(
+            "def filters(model):\n"
+            "    return {t.name: t.dims[0] for t in model.graph.initializer}['conv1.bias']\n"
+        )
+        options = ["--include", "conv1", "--metric", "quality_of_curves:filters", "--json"]
+        quick("sensitivity", model, *self.QUICK, *options)
+        found = document(capfd.readouterr().out)
+        assert found["whole"] == {"name": "filters", "value": 20.0}
+        assert [20 - p["metric"] for p in found["curves"][0]["points"]] == [9, 18]
+
+
 class TestProgram:
     """The program itself."""
 
@@ -369,7 +488,7 @@ class TestProgram:
         out = " ".join(capfd.readouterr().out.split())
         assert "Usage: onnxtrim" in out
         assert re.search(r"0 done, 1 .*, 2 usage, 3 .*, 130 interrupted", out)
-        for command in ("apply", "inspect", "compare"):
+        for command in ("apply", "inspect", "compare", "sensitivity"):
             assert command in out
 
     def test_version(self, capfd: Captured) -> None:

@@ -22,10 +22,23 @@ from onnxtrim.errors import UsageError
 DATA = [field.name for field in dataclasses.fields(DataConfig)]
 PRUNE = [field.name for field in dataclasses.fields(PruneConfig)]
 COMMAND = {
-    "": {"model", "data", "output", "report", "plan"},
-    "apply": {"model", "plan", "data", "output", "report"},
+    "": {"model", "data", "output", "report", "plan", "metric"},
+    "apply": {"model", "plan", "data", "output", "report", "metric"},
     "inspect": {"model", "data", "report"},
-    "compare": {"before", "after", "data", "report"},
+    "compare": {"before", "after", "data", "report", "metric"},
+    "sensitivity": {
+        "model",
+        "data",
+        "points",
+        "criterion",
+        "max_layer_ratio",
+        "include",
+        "exclude",
+        "seed",
+        "plot",
+        "report",
+        "metric",
+    },
 }
 """The flags of each command that are no field of a configuration."""
 
@@ -67,7 +80,7 @@ class TestOneField:
         assert len(listed) == len(set(listed))
         assert set(listed) == {*PRUNE, *DATA} | COMMAND[""] | EVERYWHERE | {"help", "version"}
 
-    @pytest.mark.parametrize("command", ["apply", "inspect", "compare"])
+    @pytest.mark.parametrize("command", ["apply", "inspect", "compare", "sensitivity"])
     def test_the_flags_of_the_other_commands(
         self, command: str, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -104,8 +117,14 @@ class TestDefaults:
             "ratio": None,
             "macs": 0.5,
             "params": None,
-            "criterion": "mean",
+            "size": None,
+            "latency": None,
+            "max_drop": None,
+            "below_std": None,
+            "criterion": "reconstruction",
             "scope": "global",
+            "allocate": "scores",
+            "reduce": "mean",
             "normalize": "layer-mean",
             "align": "auto",
             "min_channels": 1,
@@ -120,6 +139,30 @@ class TestDefaults:
             DataConfig().samples = 3  # type: ignore[misc]
         with pytest.raises(dataclasses.FrozenInstanceError):
             PruneConfig(macs=0.5).seed = 3  # type: ignore[misc]
+
+
+class TestBudgets:
+    """What is asked for."""
+
+    def test_none_is_a_configuration_too(self) -> None:
+        assert PruneConfig().budgets == {}
+        assert not PruneConfig(criterion="l1", min_channels=3).asks
+
+    @pytest.mark.parametrize(
+        "options",
+        [{"ratio": 0.0}, {"macs": 0.5}, {"params": "500k"}, {"size": "8MB"}, {"latency": "12ms"},
+         {"max_drop": 0.0}, {"macs": 0.5, "latency": 0.7, "max_drop": 0.01}],
+    )  # fmt: skip
+    def test_they_go_by_the_names_of_their_flags(self, options: dict[str, Any]) -> None:
+        found = PruneConfig(**options)
+        assert found.asks
+        assert found.budgets == {f"--{k.replace('_', '-')}": v for k, v in options.items()}
+
+    @pytest.mark.parametrize("deviations", [1.0, 0.0, -0.5])
+    def test_the_rule_needs_none(self, deviations: float) -> None:
+        found = PruneConfig(below_std=deviations)
+        assert found.asks
+        assert found.budgets == {}
 
 
 class TestSplitting:
@@ -189,8 +232,6 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("options", "said"),
         [
-            ({}, "no budget"),
-            ({"criterion": "l1"}, "no budget"),
             ({"ratio": 1.0}, "--ratio 1.0"),
             ({"ratio": 1.5}, "--ratio 1.5"),
             ({"ratio": -0.1}, "--ratio -0.1"),
@@ -205,7 +246,21 @@ class TestRefusals:
             ({"ratio": 0.5, "max_layer_ratio": 1.1}, "--max-layer-ratio 1.1"),
             ({"ratio": 0.5, "max_layer_ratio": -0.1}, "--max-layer-ratio -0.1"),
             ({"ratio": 0.5, "max_layer_ratio": NAN}, "--max-layer-ratio nan"),
-            ({"ratio": 0.5, "criterion": "taylor"}, "--criterion taylor"),
+            ({"ratio": 0.5, "criterion": "weights"}, "--criterion weights"),
+            ({"ratio": 0.5, "allocate": "evenly"}, "--allocate evenly"),
+            ({"ratio": 0.5, "reduce": "min"}, "--reduce min"),
+            ({"max_drop": -0.01}, "--max-drop -0.01"),
+            ({"max_drop": NAN}, "--max-drop nan"),
+            ({"max_drop": INF}, "--max-drop inf"),
+            ({"below_std": NAN}, "--below-std nan"),
+            ({"below_std": INF}, "--below-std inf"),
+            ({"below_std": 1.0, "ratio": 0.5}, "--below-std 1.0 and --ratio 0.5 contradict"),
+            ({"below_std": 1.0, "macs": "2M"}, "--below-std 1.0 and --macs 2M contradict"),
+            ({"below_std": 0.0, "size": 0.5}, "--below-std 0.0 and --size 0.5 contradict"),
+            ({"below_std": 1, "latency": "2ms"}, "--below-std 1 and --latency 2ms contradict"),
+            ({"below_std": 1.0, "max_drop": 0.0}, "--below-std 1.0 and --max-drop 0.0 contradict"),
+            ({"below_std": 1.0, "allocate": "sensitivity"}, "--allocate sensitivity"),
+            ({"below_std": 1.0, "criterion": "auto"}, "--criterion auto"),
             ({"ratio": 0.5, "scope": "gobal"}, "--scope gobal"),
             ({"ratio": 0.5, "normalize": "mean"}, "--normalize mean"),
             ({"ratio": 0.5, "seed": -1}, "--seed -1"),
@@ -261,7 +316,15 @@ class TestRefusals:
             ({"ratio": True}, "--ratio True: give a number"),
             ({"macs": (1,)}, "--macs (1,): give a number or a text"),
             ({"params": True}, "--params True: give a number or a text"),
-            ({"criterion": None}, "--criterion None: give one of apoz, mean, l1, l2, random"),
+            (
+                {"criterion": None},
+                "--criterion None: give one of aaws, abs, apoz, bn-scale, fpgm, l1, l2, mean, "
+                "random, reconstruction, std, taylor, weight-activation, auto",
+            ),
+            ({"size": [8]}, "--size (8,): give a number or a text"),
+            ({"latency": True}, "--latency True: give a number or a text"),
+            ({"max_drop": "0.01"}, "--max-drop 0.01: give a number"),
+            ({"below_std": "1"}, "--below-std 1: give a number"),
             ({"align": 2.5}, "--align 2.5: give a text or a whole number"),
             ({"min_channels": 2.5}, "--min-channels 2.5: give a whole number"),
             ({"min_channels": "2"}, "--min-channels 2: give a whole number"),

@@ -359,12 +359,34 @@ class TestUsage:
             (["--params", "1e400", "--criterion", "l1"], ["--params ", "give a fraction", "500k"]),
             (["--macs", "1.5", "--criterion", "l1"], ["--macs 1.5", "at most 1", "1.5M"]),
             (["--params", "1.5", "--criterion", "l1"], ["--params 1.5", "at most 1", "1.5M"]),
-            (["--macs", "0.5"], ["--criterion mean", "--data"]),
+            (["--macs", "0.5"], ["--criterion reconstruction", "--data"]),
             (["--macs", "0.5", "--criterion", "apoz"], ["--criterion apoz", "--data"]),
-            (["--macs", "0.5", "--criterion", "taylor"], ["--criterion", "taylor", "apoz", "l2"]),
+            (["--macs", "0.5", "--criterion", "weights"], ["--criterion", "weights", "apoz", "l2"]),
+            (["--macs", "0.5", "--criterion", "auto"], ["--criterion auto", "--data"]),
+            (
+                ["--macs", "0.5", "--criterion", "l1", "--allocate", "sensitivity"],
+                ["--allocate sensitivity", "--data"],
+            ),
+            (["--max-drop", "0.01", "--criterion", "l1"], ["--max-drop", "--data"]),
+            (["--max-drop", "-1"], ["--max-drop"]),
+            (["--size", "12ms", "--criterion", "l1"], ["--size 12ms", "0.5", "8MB"]),
+            (["--size", "8QB", "--criterion", "l1"], ["--size 8QB", "0.5", "8MB"]),
+            (["--latency", "12", "--criterion", "l1"], ["--latency 12", "0.5", "12ms"]),
+            (["--latency", "0", "--criterion", "l1"], ["--latency 0", "0.5", "12ms"]),
+            (["--latency", "8MB", "--criterion", "l1"], ["--latency 8MB", "0.5", "12ms"]),
+            (
+                ["--below-std", "1", "--macs", "0.5", "--criterion", "l1"],
+                ["--below-std 1", "--macs 0.5", "contradict"],
+            ),
+            (["--below-std", "1", "--criterion", "auto"], ["--criterion auto", "--below-std"]),
+            (["--below-std", "nan", "--criterion", "l1"], ["--below-std nan", "finite"]),
+            (["--macs", "0.5", "--criterion", "l1", "--metric", "quality"], ["module:function"]),
+            (["--macs", "0.5", "--criterion", "l1", "--metric", "nowhere:f"], ["nowhere"]),
+            (["--macs", "0.5", "--criterion", "l1", "--metric", "math:pi"], ["no function"]),
+            (["--macs", "0.5", "--criterion", "l1", "--metric", "math:exp"], ["--data"]),
             (["--macs", "0.5", "--scope", "net"], ["--scope", "net", "global", "layer"]),
             (["--macs", "0.5", "--align", "0", "--criterion", "l1"], ["--align 0", "auto", "none"]),
-            (["--macs", "0.5", "--align", "x", "--criterion", "l1"], ["--align x", "auto", "none"]),
+            (["--macs", "0.5", "--align", "x", "--criterion", "l1"], ["--align x", "auto", "ncnn"]),
             (["--macs", "0.5", "--min-channels", "0"], ["--min-channels 0", "at least 1"]),
             (["--macs", "0.5", "--max-layer-ratio", "2"], ["--max-layer-ratio 2", "0 to 1"]),
             (["--macs", "0.5", "--seed", "-1", "--criterion", "random"], ["--seed"]),
@@ -420,6 +442,90 @@ class TestUsage:
     def test_two_figures_for_one_channel(self, desk: Desk) -> None:
         arguments = ["--macs", "0.5", "--data", str(DIGITS), "--mean", "0.5", "0.5"]
         desk.fails(desk.model, *arguments).says(2, "--mean", "2 figures", "1 channel")
+
+
+class TestSensitivity:
+    """Curves that cannot be had."""
+
+    CURVES = ("--data", str(DIGITS), "--samples", "20", "--criterion", "l1", "--points", "1")
+
+    @pytest.mark.parametrize("name", ["p.gif", "p", "p.png.gz", "png"])
+    def test_a_picture_in_another_format(self, desk: Desk, name: str) -> None:
+        failure = desk.fails("sensitivity", desk.model, *self.CURVES, "--plot", name)
+        failure.says(2, f"--plot {name}", ".png or .svg")
+
+    @pytest.mark.parametrize("flag", ["--plot", "--report"])
+    def test_where_nothing_can_be_written(self, desk: Desk, flag: str) -> None:
+        name = {"--plot": "no/p.png", "--report": "no/r.json"}[flag]
+        failure = desk.fails("sensitivity", desk.model, *self.CURVES, flag, name)
+        failure.says(2, name, "folder no does not exist")
+
+    def test_a_picture_over_the_model(self, desk: Desk) -> None:
+        model = shutil.copy(LENET, desk.folder / "net.png")
+        failure = desk.fails("sensitivity", model, *self.CURVES, "--plot", "net.png")
+        failure.says(2, "net.png", "is an input of this run")
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--points", "0"], ["--points 0", "at least 1"]),
+            (["--points", "-3"], ["--points -3"]),
+            (["--points", "few"], ["--points", "few"]),
+            (["--macs", "0.5"], ["--macs", "--help"]),
+            (["--criterion", "auto"], ["--criterion", "auto"]),
+            (["--criterion", "taylor"], ["--criterion taylor", "gradients"]),
+            (["--max-layer-ratio", "2"], ["--max-layer-ratio 2"]),
+            (["--include", "conv9"], ["--include conv9", "matches no group"]),
+            (["--metric", "quality"], ["--metric quality", "module:function"]),
+        ],
+        ids=lambda value: " ".join(value),
+    )
+    def test_options_that_make_no_sense(
+        self, desk: Desk, arguments: list[str], words: list[str]
+    ) -> None:
+        command = ["sensitivity", str(desk.model), "--data", str(DIGITS), "--samples", "20"]
+        desk.fails(*command, *arguments).says(2, *words)
+
+    def test_data_are_needed(self, desk: Desk) -> None:
+        desk.fails("sensitivity", desk.model).says(2, "--data", "--help")
+
+    def test_nothing_to_try(self, desk: Desk) -> None:
+        failure = desk.fails("sensitivity", desk.model, *self.CURVES, "--exclude", "*")
+        failure.says(1, "nothing can be cut")
+
+
+class TestMetric:
+    """A metric of one's own that cannot be used."""
+
+    @pytest.mark.parametrize(
+        ("body", "words"),
+        [
+            ("raise RuntimeError('no\\ntables')", ["RuntimeError: no tables", "onnx.ModelProto"]),
+            ("return float('nan')", ["returned nan", "finite"]),
+            ("return 'good'", ["ValueError", "figure"]),
+            ("return None", ["TypeError", "figure"]),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["prune", "compare"])
+    def test_it_fails_on_the_model(
+        self, desk: Desk, command: str, body: str, words: list[str]
+    ) -> None:
+        (desk.folder / "quality.py").write_text(f"def score(model):\n    {body}\n")
+        before: list[str | Path] = [desk.model, *L1]
+        if command == "compare":
+            before = ["compare", desk.model, desk.model]
+        data = ["--data", str(DIGITS), "--samples", "20", "--metric", "quality.py:score"]
+        desk.fails(*before, *data).says(3, "--metric score", *words)
+
+    def test_it_is_none(self, desk: Desk) -> None:
+        (desk.folder / "quality.py").write_text("score = 3\n1 / 0\n")
+        failure = desk.fails(desk.model, *L1, "--data", DIGITS, "--metric", "quality.py:score")
+        failure.says(2, "--metric quality.py:score", "ZeroDivisionError")
+
+    @pytest.mark.parametrize("command", COMMANDS[2:], ids=" ".join)
+    def test_without_data(self, desk: Desk, plan: Path, command: list[str]) -> None:
+        failure = desk.fails(*call(command, desk.model, plan), "--metric", "math:exp")
+        failure.says(2, "--metric", "give --data")
 
 
 class TestOutput:
@@ -520,6 +626,28 @@ class TestBudget:
         assert 2_293 < figure < 2_293_000
         assert int(reachable[2]) == round(100 * figure / 2_293_000)
         assert main([str(desk.model), "--criterion", "l1", "--macs", str(figure), "-q"]) == 0
+
+    def test_too_small_a_file(self, desk: Desk) -> None:
+        failure = desk.fails(desk.model, "--criterion", "l1", "--size", "10kB")
+        failure.says(1, "size 10,000 asked", "reachable")
+        reachable = re.search(r"([\d,]+) \((\d+)% of the original\) reachable", failure.line)
+        assert reachable is not None
+        figure = reachable[1].replace(",", "")
+        assert main([str(desk.model), "--criterion", "l1", "--size", figure, "-q"]) == 0
+        assert (desk.folder / "net-trimmed.onnx").stat().st_size == int(figure)
+
+    def test_too_slow(self, desk: Desk) -> None:
+        failure = desk.fails(desk.model, "--criterion", "l1", "--latency", "0.01us")
+        failure.says(1, "--latency 0.01us asked", " ms (", "of the original) reachable")
+
+    def test_too_much_lost(self, desk: Desk) -> None:
+        options = ["--data", str(DIGITS), "--macs", "0.1", "--max-drop", "0"]
+        failure = desk.fails(desk.model, *options)
+        failure.says(1, "cannot be met together", "accuracy loses", "--max-drop allows 0")
+
+    def test_no_score_far_below_the_mean(self, desk: Desk) -> None:
+        failure = desk.fails(desk.model, "--criterion", "l1", "--below-std", "9")
+        failure.says(1, "--below-std 9", "lower it")
 
     def test_two_of_them(self, desk: Desk) -> None:
         budget = ["--macs", "100", "--params", "50", "--min-channels", "8"]

@@ -24,7 +24,7 @@ from onnxtrim.graph.edit import weight_bytes
 from onnxtrim.graph.runtime import Arrays, Runner
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["Progress", "measure"]
+__all__ = ["Progress", "measure", "samples_at_once"]
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -33,8 +33,8 @@ _Key = tuple[str, int]
 
 _COUNTS = ("above", "below")
 _ELEMENT_BYTES = 4
-_CACHE_BYTES = 1 << 19
-"""What a core keeps at hand on most machines, besides as much that is computed from it."""
+_CACHE_BYTES = 1 << 20
+"""What a core keeps at hand, on most machines."""
 
 
 def measure(
@@ -62,21 +62,20 @@ def measure(
     runner = Runner(tapped.model, threads=threads)
     totals = _Totals(tapped)
     specs, done = input_specs(model), 0
-    piece = _samples_at_once(model, taps, threads)
+    piece = samples_at_once(model, taps, threads)
     for batch in padded_batches(data, specs, batch_size):
-        for part in _pieces(batch, piece):
-            totals.add(runner(part.inputs), 1.0)
+        totals.add([runner(part.inputs) for part in _pieces(batch, piece)], 1.0)
         length = batch.length
         if length > batch.count:
             last = {k: np.repeat(a[-1:], length, axis=0) for k, a in batch.inputs.items()}
-            totals.add(runner(last), -(length - batch.count) / length)
+            totals.add([runner(last)], -(length - batch.count) / length)
         done += batch.count
         if progress is not None:
             progress("measuring", done, len(data))
     return Measurements(totals.statistics(statistics), done, data.fingerprint)
 
 
-def _samples_at_once(model: ir.Model, taps: Sequence[Tap], threads: int) -> int | None:
+def samples_at_once(model: ir.Model, taps: Sequence[Tap], threads: int) -> int | None:
     """Returns how many samples go through the runtime together; None where whole batches must.
 
     So few that each tapped tensor fits the cache, but so many that they outweigh the weights,
@@ -96,8 +95,8 @@ def _samples_at_once(model: ir.Model, taps: Sequence[Tap], threads: int) -> int 
 
 
 def _pieces(batch: Batch, size: int | None) -> Iterator[Batch]:
-    """Yields the rows of a batch, `size` at a time; a call stays whole."""
-    if size is None or batch.call or batch.length <= size:
+    """Yields the rows of a batch, `size` at a time; a call, of length 1, stays whole."""
+    if size is None or batch.length <= size:
         yield batch
         return
     for start in range(0, batch.length, size):
@@ -105,50 +104,51 @@ def _pieces(batch: Batch, size: int | None) -> Iterator[Batch]:
 
 
 class _Totals:
-    """Sums of the tapped functions over everything run, one behind another in one array.
-
-    All taps are added at once: they are many and small, so that calls cost more than figures.
-    """
+    """Sums of the tapped functions, channel by channel, and of the elements behind them."""
 
     def __init__(self, tapped: TappedModel) -> None:
         """Starts at zero."""
-        self._keys, self._readings = list(tapped.readings), list(tapped.readings.values())
-        self._widths = np.array([len(r.moments) * r.channels for r in self._readings])
-        moments = [(m in _COUNTS, r.channels) for r in self._readings for m in r.moments]
-        self._counts = np.repeat(*zip(*moments, strict=True))
-        self._extents = [r.extent({}) if r.shape is None else None for r in self._readings]
-        self._sums = np.zeros(self._widths.sum())
-        self._elements = np.zeros(len(self._keys))
+        self._readings = tapped.readings
+        self._sums = {
+            key: np.zeros((len(reading.moments), reading.channels))
+            for key, reading in tapped.readings.items()
+        }
+        self._elements = dict.fromkeys(tapped.readings, 0.0)
+        self._extents = {k: r.extent({}) for k, r in tapped.readings.items() if r.shape is None}
 
-    def add(self, outputs: Arrays, share: float) -> None:
-        """Adds `share` times what one run yields.
+    def add(self, runs: Sequence[Arrays], share: float) -> None:
+        """Adds `share` times what the pieces of a batch yield, which agree in all other sizes.
 
         Raises:
             DataError: it is infinite or undefined.
         """
-        means = [np.atleast_2d(outputs[reading.output]) for reading in self._readings]
-        pairs = zip(self._extents, self._readings, strict=True)
-        positions, covered = np.array([known or r.extent(outputs) for known, r in pairs]).T
-        rows = np.array([len(m) for m in means])
-        sums = np.empty_like(self._sums)
-        for count in set(rows):  # mostly one, the samples
-            alike = np.concatenate([m for m in means if len(m) == count], axis=1)
-            sums[np.repeat(rows == count, self._widths)] = alike.sum(axis=0, dtype=np.float64)
-        sums *= np.repeat(covered, self._widths)
-        np.rint(sums, out=sums, where=self._counts)  # whole, whatever the windows made of them
-        self._require_finite(sums)
-        self._sums += share * sums
-        self._elements += share * rows * positions
+        for key, reading in self._readings.items():
+            rows = np.concatenate([np.atleast_2d(outputs[reading.output]) for outputs in runs])
+            positions, covered = self._extents.get(key) or reading.extent(runs[0])
+            sums = rows.sum(axis=0, dtype=np.float64).reshape(self._sums[key].shape) * covered
+            if not np.isfinite(sums).all():
+                raise DataError(
+                    f"tensor {key[0]!r} is infinite or undefined on the calibration data; "
+                    "check the preprocessing (--scale, --mean, --std)"
+                )
+            for moment, row in zip(reading.moments, sums, strict=True):
+                if moment in _COUNTS:
+                    np.rint(row, out=row)  # whole, whatever the windows made of it
+            self._sums[key] += share * sums
+            self._elements[key] += share * len(rows) * positions
 
     def statistics(
         self, statistics: Sequence[Statistic]
     ) -> dict[_Key, dict[Statistic, npt.NDArray[np.float64]]]:
         """Returns the `statistics` of everything added."""
         found = {}
-        for key, reading, elements, part in self._parts(self._sums):
-            sums = dict(zip(reading.moments, part, strict=True))
+        for key, reading in self._readings.items():
+            sums = dict(zip(reading.moments, self._sums[key], strict=True))
+            elements = self._elements[key]
             found[key] = {name: _total(name, sums, elements) / elements for name in statistics}
         return found
+
+
 def _total(
     statistic: Statistic, sums: Mapping[Moment, npt.NDArray[np.float64]], elements: float
 ) -> npt.NDArray[np.float64]:

@@ -55,7 +55,7 @@ _KNOWN_BEHIND_RELU = ("below", "positive")
 _STEEP = 1e38
 _AXES_AS_OPERAND = 18
 _POOLED_RANKS = (3, 4, 5)
-_FEW, _MANY = 16, 49
+_FEW, _MANY = 16, 64
 """Positions of a window: a float32 sum over `_MANY` equal numbers is right to 1e-6."""
 _ANY_SIZE = 512
 """For how many positions an axis of unknown size is windowed."""

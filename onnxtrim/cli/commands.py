@@ -23,8 +23,8 @@ from onnxtrim.cli.outputs import (
     target_of,
     write,
 )
-from onnxtrim.cli.speech import Speech, progress_of
-from onnxtrim.config import DataConfig, PruneConfig
+from onnxtrim.cli.speech import Speech, progress_of, say_setup
+from onnxtrim.config import DEFAULT_CRITERION, CriterionName, DataConfig, PruneConfig
 from onnxtrim.errors import OnnxtrimError
 
 __all__ = ["app", "main"]
@@ -205,10 +205,14 @@ def sensitivity(
     *,
     data: Path,
     points: int = 5,
+    criterion: CriterionName = DEFAULT_CRITERION,
+    max_layer_ratio: float = 0.9,
+    include: tuple[str, ...] = (),
+    exclude: tuple[str, ...] = (),
+    seed: int = 0,
     plot: Path | None = None,
     report: tuple[Path, ...] = (),
     metric: str | None = None,
-    pruning: _Pruning = None,
     reading: _Reading = None,
     speech: _Speaking = None,
 ) -> None:
@@ -218,10 +222,16 @@ def sensitivity(
         model: The .onnx file.
         data: Inputs to try it on.
         points: How many shares are tried, evenly up to --max-layer-ratio.
+        criterion: The rule that says which units of a group go first.
+        max_layer_ratio: The largest share that is tried.
+        include: Only groups are tried that have a name, a writing node or a tensor that this glob
+            matches; repeatable.
+        exclude: Groups are left out that have a name, a writing node or a tensor that this glob
+            matches; repeatable.
+        seed: Seed of random scores.
         plot: Where the curves go as a picture, .png or .svg; takes onnxtrim[plot].
         report: Where the result goes, as .json or .md; repeatable.
         metric: What to go by, as `module:function`; see the help of pruning.
-        pruning: Which criterion ranks the units, and which groups are tried; no budget.
         reading: How to read the data.
         speech: How to say it.
     """
@@ -237,13 +247,34 @@ def sensitivity(
     if plots:
         require_plotting()
     with progress_of(speech) as progress:
-        options: dict[str, Any] = asdict(pruning or PruneConfig()) | asdict(reading or DataConfig())
-        result = api.sensitivity(
-            model, data, points=points, metric=metric, progress=progress, **options
-        )
+        options: dict[str, Any] = asdict(reading or DataConfig())
+        options |= {"criterion": criterion, "max_layer_ratio": max_layer_ratio, "seed": seed}
+        options |= {"include": include, "exclude": exclude, "metric": metric}
+        result = api.sensitivity(model, data, points=points, progress=progress, **options)
     for path in plots:
         atomic_write(path, plotted(result, "svg" if path.suffix.lower() == ".svg" else "png"))
     publish(result, report, speech)
+
+
+@app.command
+def setup_training(
+    *,
+    wheel: Annotated[Path | None, Parameter(name="--from")] = None,
+    python: Path | None = None,
+    speech: _Speaking = None,
+) -> None:
+    """Fetch the training build of ONNX Runtime, once, and check it with one step of training.
+
+    Args:
+        wheel: Its wheel, for a machine without a network; from PyPI by default.
+        python: The interpreter that runs it, a CPython 3.11 or 3.12 with numpy and onnx; the one
+            that runs this by default.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    from onnxtrim.finetune import setup_training as set_up
+
+    say_setup(set_up(wheel=wheel, python=python), speech)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,9 +1,10 @@
 """How much is said, and in which form: tables or JSON, progress, or nothing."""
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -12,9 +13,10 @@ from onnxtrim.errors import UsageError
 
 if TYPE_CHECKING:
     from onnxtrim.calibration import Progress
+    from onnxtrim.finetune import TrainingSetup
     from onnxtrim.report import Document
 
-__all__ = ["Speech", "progress_of", "say"]
+__all__ = ["Speech", "progress_of", "say", "say_setup"]
 
 _PIPED_WIDTH = 120
 
@@ -55,6 +57,21 @@ def say(document: "Document", speech: Speech) -> None:
             show(document, Console(width=wide))
         except SystemExit as error:  # rich's answer to a reader that leaves
             raise BrokenPipeError from error
+
+
+def say_setup(setup: "TrainingSetup", speech: Speech) -> None:
+    """Shows where the training runtime is and that it trains, as asked."""
+    runtime = setup.runtime
+    if speech.json:
+        print(json.dumps(asdict(setup), indent=1, default=str))
+    elif not speech.quiet:
+        state = "installed" if setup.installed else "was there already"
+        print(
+            f"training runtime {runtime.version} {state}: "
+            f"{runtime.folder or 'the onnxruntime of this environment'}, run by {runtime.python}\n"
+            f"checked: one step of training took the loss from {setup.loss_before:.3f} to "
+            f"{setup.loss_after:.3f}; {setup.seconds:.1f} s in all"
+        )
 
 
 @contextmanager

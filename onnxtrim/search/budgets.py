@@ -8,10 +8,11 @@ once is not measured again. The ladder is bisected by all tests at once:
     max_drop besides  the plan that the other budgets take must lose no more than that
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from onnxtrim.calibration import LatencyPair
+from onnxtrim.channels.relations import Ids
 from onnxtrim.config import PruneConfig
 from onnxtrim.errors import BudgetError
 from onnxtrim.search.trials import Bench
@@ -55,43 +56,63 @@ def within_budgets(
     if only_drop:
         return Found(_thinnest(bench, ladders[0], config))
     for ladder in ladders:
-        found = _fitting(bench, ladder, config, budget)
+        found = _fitting(bench, ladder, config, _to_the_byte(bench, ladder, budget))
         if found is not None:
             _check_drop(bench, ladder, found.choice, config)
             return found
-    met = counted(ladders[-1], budget, config)
-    thinnest = ladders[-1].widths(ladders[-1].last)
-    if met(thinnest) and config.latency is not None:
-        raise BudgetError(_too_slow(bench, ladders[-1], thinnest, config))
-    raise BudgetError(shortfall(ladders[-1], budget, quota(ladders[-1], config)))
+    last = ladders[-1]
+    exact, thinnest = _to_the_byte(bench, last, budget), last.widths(last.last)
+    if counted(last, exact, config)(thinnest):
+        raise BudgetError(_too_slow(bench, last, thinnest, config))
+    raise BudgetError(shortfall(last, exact, quota(last, config)))
+
+
+def _to_the_byte(bench: Bench, ladder: Ladder, budget: Budget) -> Budget:
+    """Returns the budget with what the file of the thinnest plan holds besides weights.
+
+    A cut can add an operand or two, which no cost model foresees, and shortens sizes.
+    """
+    if budget.size is None:
+        return budget
+    thinnest = ladder.widths(ladder.last)
+    size = bench.size(ladder.removed(thinnest))
+    return replace(budget, overhead=size - ladder.cost(thinnest).weight_bytes)
 
 
 def _fitting(bench: Bench, ladder: Ladder, config: PruneConfig, budget: Budget) -> Found | None:
     """Returns the widest plan of a ladder that meets every budget but that of the metric."""
-    within = counted(ladder, budget, config)
     if config.latency is not None:
-        return _fast(bench, ladder, config, within)
-    choice = fitting(ladder, budget, config)
-    if choice is None:
+        return _fast(bench, ladder, config, budget)
+    room = budget
+    while (choice := fitting(ladder, room, config)) is not None:
+        if (excess := _excess_bytes(bench, choice.removed, budget)) <= 0:
+            return Found(choice)
+        room = room.tightened(excess)
+    thinnest = ladder.widths(ladder.last)
+    if not counted(ladder, budget, config)(thinnest):
         return None
-    if budget.size is not None and (excess := bench.size(choice.removed) - budget.size) > 0:
-        # A cut can add a node or two, which no cost model foresees.
-        return _fitting(bench, ladder, config, budget.tightened(excess))
-    return Found(choice)
+    return Found(Choice(ladder.removed(thinnest), ladder.alignment))
 
 
-def _fast(
-    bench: Bench, ladder: Ladder, config: PruneConfig, within: Callable[[Widths], bool]
-) -> Found | None:
+def _excess_bytes(bench: Bench, removed: Ids, budget: Budget) -> int:
+    """Returns by how many bytes the file of a plan is too large."""
+    return 0 if budget.size is None else bench.size(removed) - budget.size
+
+
+def _fast(bench: Bench, ladder: Ladder, config: PruneConfig, budget: Budget) -> Found | None:
     """Returns the widest plan that is within the counted budgets and fast enough."""
+    within = counted(ladder, budget, config)
     glances: dict[Widths, bool] = {}
 
     def met(widths: Widths) -> bool:
         if not within(widths):
             return False
         if widths not in glances:
-            pair = bench.latency(ladder.removed(widths), _GLANCE)
-            glances[widths] = _excess(pair, config) <= 0
+            removed = ladder.removed(widths)
+            glances[widths] = (
+                _excess_bytes(bench, removed, budget) <= 0
+                and _excess(bench.latency(removed, _GLANCE), config) <= 0
+            )
         return glances[widths]
 
     while (widths := widest(ladder, met)) is not None:

@@ -34,6 +34,7 @@ from onnxtrim.selection import (
     alignments_of,
     choose,
     ladders,
+    milliseconds,
     queues_of,
     trimmed,
 )
@@ -87,15 +88,16 @@ def decide(
     learning, held_out = subject.data, None
     if subject.data is not None and config.max_drop is not None:
         learning, held_out = split(subject.data)
+        held_out = None if held_out is learning else held_out  # too few to hold any out
     judge = judge_of(subject, learning if held_out is None else held_out, metric, reading)
     bench = Bench(subject, channel_map, judge, reading)
-    alignments = alignments_of(config.align)
+    alignments, budget = alignments_of(config.align), _budget(bench, config)
     rules = candidates() if config.criterion == "auto" else [CRITERIA[config.criterion]]
     with clock("measure"):
         found = measured_for(bench, rules, learning, progress)
     with clock("choose"):
-        scoring, rows = _scored(bench, found, config, alignments, progress)
-        met = _met(bench, scoring, config, alignments, progress)
+        scoring, rows = _scored(bench, found, config, alignments, budget, progress)
+        met = _met(bench, scoring, config, alignments, budget, progress)
     return Decision(
         choice=met.choice,
         scores=scoring.scores,
@@ -113,6 +115,7 @@ def _scored(
     found: Measurements | None,
     config: PruneConfig,
     alignments: Sequence[Alignment],
+    budget: Budget,
     progress: Progress | None,
 ) -> tuple[Scoring, tuple[CandidateRow, ...]]:
     """Returns the scores, and for `auto` the candidates too."""
@@ -120,7 +123,7 @@ def _scored(
         return scored_by(bench, CRITERIA[config.criterion], found, config), ()
 
     def take(scoring: Scoring) -> Choice:
-        return _counted(bench, scoring, config, alignments)
+        return _counted(bench, scoring, config, alignments, budget)
 
     return audition(bench, found, config, take, progress)
 
@@ -130,6 +133,7 @@ def _met(
     scoring: Scoring,
     config: PruneConfig,
     alignments: Sequence[Alignment],
+    budget: Budget,
     progress: Progress | None,
 ) -> Found:
     """Returns the units that the scores and the budgets, or the rule, want gone."""
@@ -141,19 +145,21 @@ def _met(
         queues = allocated(bench, queues, curves, config)
     costs = bench.subject.costs
     found = ladders(bench.channel_map, queues, costs, config, alignments)
-    return within_budgets(bench, found, config, _budget(bench, config))
+    return within_budgets(bench, found, config, budget)
 
 
 def _counted(
-    bench: Bench, scoring: Scoring, config: PruneConfig, alignments: Sequence[Alignment]
+    bench: Bench,
+    scoring: Scoring,
+    config: PruneConfig,
+    alignments: Sequence[Alignment],
+    budget: Budget,
 ) -> Choice:
     """Returns the plan by which criteria are compared: no clock and no metric has a say in it.
 
     Where only those were asked for, it is the one half way to the thinnest.
     """
-    if config.below_std is not None:
-        return _trimmed(bench, scoring, config, alignments)
-    costs, budget = bench.subject.costs, _budget(bench, config)
+    costs = bench.subject.costs
     if not budget.asks and config.ratio is None:
         queues = queues_of(bench.channel_map, scoring.scores, config)
         ladder = ladders(bench.channel_map, queues, costs, config, alignments[:1])[0]
@@ -181,7 +187,13 @@ def _trimmed(
 
 
 def _budget(bench: Bench, config: PruneConfig) -> Budget:
-    """Returns the counted budgets in absolute figures."""
+    """Returns the counted budgets in absolute figures.
+
+    Raises:
+        UsageError: an amount cannot be read, that of time included.
+    """
+    if config.latency is not None:
+        milliseconds("--latency", config.latency, 1.0)
     subject, now = bench.subject, bench.subject.costs.now()
     overhead = saved_bytes(subject.model) - now.weight_bytes if config.size is not None else 0
     return Budget.of(config, now, subject.bytes, overhead)

@@ -18,6 +18,7 @@ from onnxtrim.calibration import (
 from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import DataConfig
+from onnxtrim.errors import UsageError
 from onnxtrim.graph.save import saved_bytes
 from onnxtrim.selection import make_plan
 from onnxtrim.subject import Subject
@@ -77,8 +78,14 @@ class Bench:
 def judge_of(
     subject: Subject, data: Dataset | None, metric: MetricFunction | None, reading: DataConfig
 ) -> Judge | None:
-    """Returns what says how models do next to a subject on `data`; None without any."""
+    """Returns what says how models do next to a subject on `data`; None without any.
+
+    Raises:
+        UsageError: there is a metric of one's own, and no data to look at it beside.
+    """
     if data is None:
+        if metric is not None:
+            raise UsageError("--metric is looked at where the model runs on samples; give --data")
         return None
     return Judge(
         subject.model,

@@ -219,6 +219,14 @@ def test_a_judge_says_the_same_each_time(labels: list[int] | None, size: int) ->
     assert judge(new) == first == compared(old, new, labels=labels, size=size)
 
 
+def test_what_the_original_answers_is_computed_once() -> None:
+    old, new = table(*OLD), table(*NEW)
+    judge = Judge(old, open_data(ROWS, input_specs(old), DataConfig()))
+    first = judge(new)
+    old.graph.initializers["w"].const_value = new.graph.initializers["w"].const_value
+    assert judge(new) == first
+
+
 def test_answers_that_are_not_kept_are_computed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("onnxtrim.calibration.evaluate._KEPT_BYTES", 20)
     old, new = table(*OLD), table(*NEW)

@@ -15,6 +15,7 @@ from onnx import helper
 from oracle import Arrays, proto_of, run
 
 from onnxtrim.calibration import Measurements, Statistic, input_specs, measure, open_data
+from onnxtrim.calibration.measure import samples_at_once
 from onnxtrim.channels import Tap, analyze
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
@@ -240,6 +241,95 @@ def test_double_precision(statistic: Statistic, shape: tuple[int, ...]) -> None:
     row = found.statistics["act", 1][statistic]
     expected = reference(np.maximum(-x, 0))[statistic]
     np.testing.assert_allclose(row, expected, rtol=0, atol=1e-12)
+
+
+def rectifier(sizes: Sequence[int | str]) -> onnx.ModelProto:
+    shape = ", ".join(map(str, ("N", *sizes)))
+    return proto_of(f"""<ir_version: 8, opset_import: ["": 17]>
+        g (float[{shape}] x) => (float[{shape}] y) {{
+          act = Relu(x)
+          y = Neg(act)
+        }}""")
+
+
+CONSTANT_MAPS: list[tuple[tuple[int, ...], int]] = [
+    ((16, 112, 112), 1),
+    ((16, 56, 56), 1),
+    ((16, 8, 8), 1),
+    ((16, 53, 67), 1),
+    ((16, 400, 3), 1),
+    ((16, 5000), 1),
+    ((16, 9, 20, 17), 1),
+    ((1000, 16), 2),
+    ((56, 56, 16), 3),
+]
+
+
+@pytest.mark.parametrize(("shape", "axis"), CONSTANT_MAPS)
+def test_sums_over_many_equal_numbers_keep_their_digits(shape: tuple[int, ...], axis: int) -> None:
+    """The worst case of float32 sums: every addition errs to the same side."""
+    constants = np.random.default_rng(4).uniform(0.1, 1, 16).astype(np.float32)
+    x = np.broadcast_to(
+        constants.reshape([16 if i == axis else 1 for i in range(len(shape) + 1)]), (3, *shape)
+    )
+    taps = [Tap("act", axis, activation=True, zeroes=True)]
+    row = measured(rectifier(shape), x.copy(), taps=taps).statistics["act", axis]
+    expected = constants.astype(np.float64)
+    np.testing.assert_allclose(row["mean"], expected, rtol=ATOL)
+    np.testing.assert_allclose(row["square"], expected**2, rtol=ATOL)
+    assert row["zeros"].tolist() == [0.0] * 16
+
+
+@given(
+    sizes=st.lists(st.integers(1, 90), min_size=2, max_size=2),
+    known=st.booleans(),
+    behind_relu=st.booleans(),
+)
+def test_maps_of_every_size_known_or_not(sizes: list[int], known: bool, behind_relu: bool) -> None:
+    x = np.random.default_rng(sizes).standard_normal((2, 3, *sizes)).astype(np.float32)
+    proto = rectifier((3, *(sizes if known else ("H", "W"))))
+    tensor, values = ("act", np.maximum(x, 0)) if behind_relu else ("y", np.minimum(-x, 0))
+    taps = [Tap(tensor, 1, activation=True, zeroes=behind_relu)]
+    found = measured(proto, x, taps=taps).statistics[tensor, 1]
+    for statistic, expected in reference(values.astype(np.float64)).items():
+        atol = ATOL * max(1e-3, float(np.abs(expected).max()))
+        np.testing.assert_allclose(found[statistic], expected, rtol=0, atol=atol)
+
+
+def test_a_batch_that_outgrows_the_cache_goes_piece_by_piece() -> None:
+    proto = rectifier((8, 128, 128))  # half a MiB a sample
+    x = np.random.default_rng(6).standard_normal((5, 8, 128, 128)).astype(np.float32)
+    model, tap = normalize(load(proto)), Tap("act", 1, activation=True, zeroes=True)
+    assert samples_at_once(model, [tap], threads=1) == 2
+    assert samples_at_once(model, [tap], threads=3) == 6
+    data = open_data(x, input_specs(model), DataConfig())
+    found = measure(model, [tap], EVERY, data, batch_size=5, threads=1)
+    for statistic, expected in reference(np.maximum(x, 0).astype(np.float64)).items():
+        row = found.statistics["act", 1][statistic]
+        np.testing.assert_allclose(row, expected, rtol=0, atol=ATOL)
+    assert found.samples == 5
+
+
+def test_weights_are_not_read_for_less_than_they_weigh() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 512] x) => (float[N, 512] y) {
+      a = Gemm(x, w)
+      r = Relu(a)
+      y = Gemm(r, v)
+    }"""
+    weights: Arrays = {name: np.ones((512, 512), np.float32) for name in ("w", "v")}
+    model = normalize(load(proto_of(text, weights)))  # 2 MiB, as 1024 samples of 2 KiB
+    assert samples_at_once(model, [Tap("r", 1, True, True)], threads=1) == 1024
+
+
+@pytest.mark.parametrize(
+    ("given", "tapped"), [("4", "4"), ("N", "M"), ("N", "7")], ids=["fixed", "tied", "turned"]
+)
+def test_a_batch_stays_whole_unless_samples_are_on_the_first_axis(given: str, tapped: str) -> None:
+    model = normalize(load(rectifier((8, 8))))
+    model.graph.inputs[0].shape = ir.Shape([int(given) if given.isdigit() else given, 8, 8])
+    [act] = [v for node in model.graph for v in node.outputs if v.name == "act"]
+    act.shape = ir.Shape([int(tapped) if tapped.isdigit() else tapped, 8, 8])
+    assert samples_at_once(model, [Tap("act", 1, True, True)], threads=1) is None
 
 
 @pytest.mark.parametrize("name", ["conv2d", "conv1d", "gemm"])

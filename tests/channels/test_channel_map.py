@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from onnxtrim.channels import ChannelGroup, ChannelMap, Code, Reason, WeightUse
+from onnxtrim.channels import ChannelGroup, ChannelMap, Code, Reason, WeightRead, WeightUse
 
 AXES = {
     ("w1", 0): np.array([0, 1, 2]),
@@ -39,7 +39,7 @@ class TestGroup:
         read = dataclasses.replace(
             group("g", [0], {("w1", 0): 1, ("h", 1): 1, ("w2", 1): 1}),
             writers=(WeightUse("g", "w1", 0), WeightUse("branch", "tied", 0)),
-            readers=(WeightUse("next", "w2", 1), WeightUse("back", "tied", 1)),
+            readers=(WeightRead("next", "w2", 1), WeightRead("back", "tied", 1)),
         )
         tied = dataclasses.replace(read, axes={**read.axes, ("tied", 0): 1, ("tied", 1): 1})
         # a weight that both reads and writes the group is its own
@@ -86,7 +86,7 @@ class TestMatches:
         assert not MAP.matches(glob)
 
     def test_a_weight_that_only_reads_a_group_is_none_of_its_names(self) -> None:
-        first = dataclasses.replace(FIRST, readers=(WeightUse("block/second", "w2", 1),))
+        first = dataclasses.replace(FIRST, readers=(WeightRead("block/second", "w2", 1),))
         first = dataclasses.replace(first, axes={**first.axes, ("w2", 1): 1})
         assert not ChannelMap(AXES, 10, (first,), ()).matches("w2")
         assert ChannelMap(AXES, 10, (first, SECOND), ()).matches("w2")
@@ -121,7 +121,7 @@ class TestRestricted:
         assert held == {"block/first", "block/second", "head"} - set(free)
 
     def test_the_weight_of_the_next_layer_names_that_layer(self) -> None:
-        first = dataclasses.replace(FIRST, readers=(WeightUse("block/second", "w2", 1),))
+        first = dataclasses.replace(FIRST, readers=(WeightRead("block/second", "w2", 1),))
         first = dataclasses.replace(first, axes={**first.axes, ("w2", 1): 1})
         both = ChannelMap(AXES, 10, (first, SECOND), ())
         assert [g.name for g in both.restricted(("w2",), ()).groups] == ["block/second"]

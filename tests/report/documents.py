@@ -1,4 +1,4 @@
-"""A report, a comparison and an inspection made up by hand; no test lives here."""
+"""A report, a comparison, an inspection and curves made up by hand; no test lives here."""
 
 import math
 
@@ -6,13 +6,17 @@ from onnxtrim.calibration import Latency
 from onnxtrim.report import (
     SCHEMA,
     BarrierRow,
+    CandidateRow,
     Comparison,
+    Curve,
+    CurvePoint,
     FrozenRow,
     GroupRow,
     Inspection,
     MetricValue,
     ModelFacts,
     Report,
+    Sensitivity,
     Side,
     Step,
 )
@@ -50,6 +54,17 @@ BARRIERS = (
     BarrierRow("node3", "rule failed", "the rule for ai.onnx.Conv (opset 17) failed"),
 )
 WARNINGS = ("conv1: apoz is degenerate; ranked by l1 instead", "a second [red]warning[/red]")
+
+CANDIDATES = (
+    CandidateRow("reconstruction", 0.4989, 0.01234, MetricValue("accuracy", 0.965), chosen=True),
+    CandidateRow("mean", 0.4912, 0.0567, MetricValue("accuracy", 0.9425)),
+    CandidateRow("random", 0.5, 0.789, MetricValue("accuracy", 0.101)),
+)
+CURVES = (
+    Curve("conv1", 20, (CurvePoint(9, 0.64, 0.9875, 0.02), CurvePoint(18, 0.28, 0.5, 0.7))),
+    Curve("conv[2]|x", 50, (CurvePoint(1, 0.99, 0.99, 0.0),)),
+    Curve("whole", 1, ()),
+)
 
 
 def report(**changes: object) -> Report:
@@ -101,6 +116,19 @@ def inspection(**changes: object) -> Inspection:
         "warnings": WARNINGS,
     }
     return Inspection(**(fields | changes))  # type: ignore[arg-type]
+
+
+def sensitivity(**changes: object) -> Sensitivity:
+    """Returns curves, with some fields changed."""
+    fields: dict[str, object] = {
+        "schema": SCHEMA,
+        "model": FACTS,
+        "whole": MetricValue("accuracy", 0.99),
+        "curves": CURVES,
+        "data": {"samples": 300, "fingerprint": "def"},
+        "warnings": WARNINGS,
+    }
+    return Sensitivity(**(fields | changes))  # type: ignore[arg-type]
 
 
 def hopeless() -> Report:

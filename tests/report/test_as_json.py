@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from documents import comparison, hopeless, inspection, report
+from documents import CANDIDATES, comparison, hopeless, inspection, report, sensitivity
 
 from onnxtrim.report import to_json
 
@@ -20,7 +20,9 @@ REPORT = {
     "environment",
 }  # fmt: skip
 """What scripts were promised first."""
-MORE = {"settings", "latency_ratio", "agreement", "relative_error", "data", "warnings"}
+MORE = {
+    "settings", "latency_ratio", "agreement", "relative_error", "data", "warnings", "candidates",
+}  # fmt: skip
 """What came on top: how it was run, the paired latencies, the quality, the data, what was said."""
 
 PAGE = (Path(__file__).parents[2] / "docs" / "report-schema.md").read_text(encoding="utf-8")
@@ -43,11 +45,16 @@ def test_the_documentation_lists_every_field_and_no_other() -> None:
 
 def test_the_documentation_lists_the_fields_of_the_other_commands() -> None:
     paragraph = PAGE.partition("`onnxtrim inspect --json` has ")[2].partition("\n\n")[0]
-    inspected, _, compared = paragraph.partition("`onnxtrim compare --json`")
+    inspected, _, rest = paragraph.partition("`onnxtrim compare --json`")
+    compared, _, curves = rest.partition("`onnxtrim sensitivity --json`")
     document = loaded(to_json(inspection()))
     wanted = document.keys() | document["barriers"][0].keys() | {"before"}  # "cost (as before)"
     assert set(re.findall(r"`(\w+)`", inspected)) == wanted
     assert set(re.findall(r"`(\w+)`", compared)) == loaded(to_json(comparison())).keys()
+    document = loaded(to_json(sensitivity()))
+    curve = document["curves"][0]
+    wanted = document.keys() | curve.keys() | curve["points"][0].keys()
+    assert set(re.findall(r"`(\w+)`", curves)) == wanted
 
 
 def loaded(text: str) -> dict[str, Any]:
@@ -147,6 +154,35 @@ def test_the_keys_of_an_inspection() -> None:
     }  # fmt: skip
     assert document["cost"].keys() == SIDE
     assert document["cost"]["latency_ms"] is None
+
+
+def test_the_criteria_that_were_compared() -> None:
+    assert loaded(to_json(report()))["candidates"] == []
+    rows = loaded(to_json(report(candidates=CANDIDATES)))["candidates"]
+    assert rows[0] == {
+        "criterion": "reconstruction",
+        "macs": 0.4989,
+        "relative_error": 0.01234,
+        "metric": {"name": "accuracy", "value": 0.965},
+        "chosen": True,
+    }
+    assert [(row["criterion"], row["chosen"]) for row in rows[1:]] == [
+        ("mean", False),
+        ("random", False),
+    ]
+
+
+def test_curves() -> None:
+    document = loaded(to_json(sensitivity()))
+    assert document.keys() == {"schema", "model", "whole", "curves", "data", "warnings"}
+    assert document["schema"] == "onnxtrim.report/1"
+    assert document["whole"] == {"name": "accuracy", "value": 0.99}
+    assert document["curves"][1] == {
+        "group": "conv[2]|x",
+        "width": 50,
+        "points": [{"removed": 1, "macs": 0.99, "metric": 0.99, "relative_error": 0.0}],
+    }
+    assert [len(curve["points"]) for curve in document["curves"]] == [2, 1, 0]
 
 
 def test_figures_that_are_not_finite_become_null() -> None:

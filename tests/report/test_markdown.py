@@ -3,9 +3,18 @@
 import re
 
 import pytest
-from documents import FROZEN, WARNINGS, comparison, hopeless, inspection, report
+from documents import (
+    CANDIDATES,
+    FROZEN,
+    WARNINGS,
+    comparison,
+    hopeless,
+    inspection,
+    report,
+    sensitivity,
+)
 
-from onnxtrim.report import Comparison, Inspection, Report, to_markdown
+from onnxtrim.report import Document, to_markdown
 from onnxtrim.report.tables import tables
 
 
@@ -29,9 +38,11 @@ def grids(text: str) -> dict[str, list[list[str]]]:
 
 
 @pytest.mark.parametrize(
-    "document", [report(), comparison(), inspection(), hopeless()], ids=lambda d: type(d).__name__
+    "document",
+    [report(candidates=CANDIDATES), comparison(), inspection(), sensitivity(), hopeless()],
+    ids=lambda d: type(d).__name__,
 )
-def test_every_table_is_there_and_well_formed(document: Report | Comparison | Inspection) -> None:
+def test_every_table_is_there_and_well_formed(document: Document) -> None:
     found = grids(to_markdown(document))
     expected = tables(document)
     assert list(found) == [table.title for table in expected]

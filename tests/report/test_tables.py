@@ -3,13 +3,31 @@
 from collections.abc import Callable
 
 import pytest
-from documents import AFTER, BEFORE, FROZEN, comparison, inspection, report
+from documents import (
+    AFTER,
+    BEFORE,
+    CANDIDATES,
+    CURVES,
+    FROZEN,
+    comparison,
+    inspection,
+    report,
+    sensitivity,
+)
 
-from onnxtrim.report import Comparison, Inspection, MetricValue, Report, Side
+from onnxtrim.report import (
+    CandidateRow,
+    Comparison,
+    Document,
+    Inspection,
+    MetricValue,
+    Report,
+    Side,
+)
 from onnxtrim.report.tables import Table, figure, tables
 
 
-def named(document: Report | Comparison | Inspection, title: str) -> Table:
+def named(document: Document, title: str) -> Table:
     (found,) = [table for table in tables(document) if table.title == title]
     return found
 
@@ -37,8 +55,11 @@ def test_counts_have_three_digits_and_a_unit(value: int, text: str) -> None:
     assert figure(value) == text
 
 
-@pytest.mark.parametrize("document", [report(), comparison(), inspection()])
-def test_rows_are_as_wide_as_the_head(document: Report | Comparison | Inspection) -> None:
+@pytest.mark.parametrize(
+    "document",
+    [report(), report(candidates=CANDIDATES), comparison(), inspection(), sensitivity()],
+)
+def test_rows_are_as_wide_as_the_head(document: Document) -> None:
     found = tables(document)
     assert found
     for table in found:
@@ -154,6 +175,55 @@ def test_what_inspect_found() -> None:
         ("conv1", "20", "16", "1.25 k", "76", "0.453", "a, w1"),
         ("conv[2]|x", "50", "16", "", "", "", "a, b, c ..."),
     )
+
+
+CRITERIA = "Criteria, each with a plan of its own for one budget"
+
+
+def test_the_criteria_that_were_compared_come_first() -> None:
+    found = tables(report(candidates=CANDIDATES))
+    assert [table.title for table in found] == [CRITERIA, "Groups", "Frozen", "Result"]
+    assert found[0].head == ("criterion", "MACs left", "output error", "accuracy", "")
+    assert found[0].rows == (
+        ("reconstruction", "0.499", "0.0123", "96.50%", "chosen"),
+        ("mean", "0.491", "0.0567", "94.25%", ""),
+        ("random", "0.500", "0.789", "10.10%", ""),
+    )
+    assert CRITERIA not in [table.title for table in tables(report())]
+
+
+def test_an_error_of_the_outputs_is_not_shown_twice() -> None:
+    row = CandidateRow("l1", 0.5, 0.25, MetricValue("relative_error", 0.25), chosen=True)
+    table = named(report(candidates=(row,)), CRITERIA)
+    assert table.head == ("criterion", "MACs left", "output error", "")
+    assert table.rows == (("l1", "0.500", "0.25", "chosen"),)
+
+
+def test_curves_say_what_is_left_once_so_many_units_are_gone() -> None:
+    (table,) = tables(sensitivity())
+    assert table.title == "Units removed: accuracy (99.00% with none removed)"
+    assert table.head == ("group", "width", "", "")
+    assert table.rows == (
+        ("conv1", "20", "9: 98.75%", "18: 50.00%"),
+        ("conv[2]|x", "50", "1: 99.00%", ""),
+        ("whole", "1", "", ""),
+    )
+
+
+def test_a_metric_of_ones_own_is_no_percentage() -> None:
+    (table,) = tables(sensitivity(whole=MetricValue("f1", 87.654), curves=CURVES[1:2]))
+    assert table.title == "Units removed: f1 (87.7 with none removed)"
+    assert table.rows == (("conv[2]|x", "50", "1: 0.99"),)
+    sides = {
+        name: Side(s.params, s.macs, s.bytes, None, MetricValue("f1", value))
+        for name, s, value in (("before", BEFORE, 87.654321), ("after", AFTER, 85.0))
+    }
+    rows = named(report(**sides), "Result").rows
+    assert rows[3] == ("f1", "87.654", "85", "-2.65")
+
+
+def test_without_groups_there_are_no_curves() -> None:
+    assert tables(sensitivity(curves=())) == []
 
 
 def test_barriers_with_one_reason_share_a_row() -> None:

@@ -3,14 +3,23 @@
 import io
 
 import pytest
-from documents import BARRIERS, FROZEN, WARNINGS, comparison, inspection, report
+from documents import (
+    BARRIERS,
+    CANDIDATES,
+    FROZEN,
+    WARNINGS,
+    comparison,
+    inspection,
+    report,
+    sensitivity,
+)
 from rich.console import Console
 
-from onnxtrim.report import Comparison, Inspection, Report
+from onnxtrim.report import Document, Inspection, Report
 from onnxtrim.report.text import show
 
 
-def shown(document: Report | Comparison | Inspection, width: int = 100) -> str:
+def shown(document: Document, width: int = 100) -> str:
     out = io.StringIO()
     show(document, Console(file=out, width=width))
     return out.getvalue()
@@ -73,7 +82,18 @@ def test_an_inspection_says_what_to_mind_and_what_is_in_the_way() -> None:
         assert warning in text
 
 
-@pytest.mark.parametrize("document", [report(), comparison(), inspection()])
-def test_no_line_is_wider_than_the_terminal(document: Report | Comparison | Inspection) -> None:
+def test_curves_and_what_to_mind_are_shown() -> None:
+    text = shown(sensitivity(), 300)
+    for word in ("conv[2]|x", "9: 98.75%", "18: 50.00%"):
+        assert word in text
+    assert squeezed("Units removed: accuracy (99.00% with none removed)") in squeezed(text)
+    for warning in WARNINGS:
+        assert f"warning: {warning}" in text.splitlines()
+
+
+@pytest.mark.parametrize(
+    "document", [report(candidates=CANDIDATES), comparison(), inspection(), sensitivity()]
+)
+def test_no_line_is_wider_than_the_terminal(document: Document) -> None:
     tables = shown(document, 60).split("proven:")[0]
     assert max(len(line) for line in tables.splitlines()) <= 60

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from oracle import Arrays, assert_equal_to_masked, proto_of
+from problems import PADDED
 
 from onnxtrim.channels import ChannelMap, analyze
 from onnxtrim.errors import PlanError
@@ -279,6 +280,29 @@ def test_a_plan_does_not_fit_a_model_of_other_widths() -> None:
     model = normalize(load(proto_of(TEXT.replace("group=6", "group=5"), wider)))
     with pytest.raises(PlanError, match="not increasing figures from 0 to 4"):
         cut(model, analyze(model), planned(*FIRST.units[[1, 4]]))
+
+
+def test_a_group_may_go_altogether_where_others_share_its_axes() -> None:
+    """What a convolution makes beside a shortcut padded with zeros."""
+    rng = np.random.default_rng(1)
+    model = PADDED.model.clone()
+    for value in model.graph.initializers.values():
+        if value.dtype == ir.DataType.FLOAT:
+            assert value.const_value is not None
+            array = rng.standard_normal(value.const_value.shape.numpy()).astype(np.float32)
+            value.const_value = ir.Tensor(array, name=value.name)
+    channels = analyze(model)
+    stem, wide = channels.groups
+    removed = np.sort(np.concatenate([wide.units, stem.units[:3]]))
+    plan = make_plan(channels, model.graph.initializers, removed, "")
+    # `stem` meets the convolution in channels 2 to 9 of 16
+    assert plan.initializers["w1"] == {0: (5, 6, 7, 8, 9), 1: (3, 4, 5, 6, 7)}
+    assert plan.groups == (PlannedGroup("stem", 8, (3, 4, 5, 6, 7)), PlannedGroup("wide", 8, ()))
+    again = PrunePlan.from_json(plan.to_json())
+    assert again == plan
+    assert removed_units(channels, again).tolist() == removed.tolist()
+    x = {"x": rng.standard_normal((2, 3, 4, 4)).astype(np.float32)}
+    assert_equal_to_masked(model, channels, removed, cut(model, channels, again), x)
 
 
 def test_nothing_left_of_a_computed_tensor() -> None:

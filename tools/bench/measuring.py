@@ -47,6 +47,8 @@ with contextlib.suppress(ImportError):
 STATISTICS: tuple[Statistic, ...] = ("zeros", "mean", "square")
 FEW = 4
 WARM_UP = 3
+PAUSE = 0.02
+"""Seconds until the threads of another session have stopped to wait for work."""
 
 
 @dataclass(frozen=True)
@@ -233,22 +235,19 @@ def paired(some: Case, runs: dict[str, Callable[[], object]]) -> dict[str, list[
     names = list(runs)
     seconds: dict[str, list[float]] = {name: [] for name in ("measure", *names)}
 
-    def timed(name: str, start: float) -> float:
-        end = time.perf_counter()
-        seconds[name].append(end - start)
-        return end
+    starts = [time.perf_counter()]
 
     def between(what: str, done: int, total: int) -> None:
-        nonlocal start
-        timed("measure", start)
+        seconds["measure"].append(time.perf_counter() - starts[-1])
         turn = done // some.size % len(names)
         for name in names[turn:] + names[:turn]:
-            now = time.perf_counter()
+            time.sleep(PAUSE)
+            start = time.perf_counter()
             runs[name]()
-            timed(name, now)
-        start = time.perf_counter()
+            seconds[name].append(time.perf_counter() - start)
+        time.sleep(PAUSE)
+        starts.append(time.perf_counter())
 
-    start = time.perf_counter()
     some.measure(between)
     return {name: values[WARM_UP:] for name, values in seconds.items()}
 
