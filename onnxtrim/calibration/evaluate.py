@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Batch, Dataset
-from onnxtrim.calibration.feeding import input_specs, padded_batches
+from onnxtrim.calibration.data.dataset import Batch, Dataset
+from onnxtrim.calibration.data.feeding import input_specs, padded_batches
 from onnxtrim.calibration.measure import Progress
 from onnxtrim.errors import DataError
 from onnxtrim.graph.edit import in_memory

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Batch, Dataset
-from onnxtrim.calibration.feeding import input_specs, padded_batches
+from onnxtrim.calibration.data.dataset import Batch, Dataset
+from onnxtrim.calibration.data.feeding import input_specs, padded_batches
 from onnxtrim.calibration.measurements import Measurements, Statistic
 from onnxtrim.calibration.taps import Moment, TappedModel, with_taps
 from onnxtrim.channels import Tap

@@ -22,6 +22,7 @@ from onnxtrim.config import PruneConfig
 from onnxtrim.report import Curve, CurvePoint
 from onnxtrim.search.trials import Bench
 from onnxtrim.selection import CostModel, Queue
+from onnxtrim.selection.layers import share_of
 
 __all__ = ["allocated", "curves_of"]
 
@@ -37,7 +38,7 @@ def curves_of(
     groups = bench.channel_map.groups
     found = []
     for index, group in enumerate(groups):
-        most = min(int(config.max_layer_ratio * group.width), group.width - 1)
+        most = min(share_of(group.width, config.max_layer_ratio), group.width - 1)
         counts = np.unique(np.linspace(0, most, points + 1).round().astype(int))[1:]
         found.append(_curve(bench, group, queues[group.name], [int(n) for n in counts]))
         if progress is not None:
@@ -74,7 +75,7 @@ def _saved(
     bench: Bench, costs: CostModel, queue: Queue, group: ChannelGroup, config: PruneConfig
 ) -> float:
     """Returns what a unit of a group saves on average: MACs, or parameters if only they count."""
-    most = max(int(config.max_layer_ratio * group.width), 1)
+    most = max(share_of(group.width, config.max_layer_ratio), 1)
     before, after = costs.now(), costs.after(bench.channel_map.without(queue.units[:most]))
     by_macs = config.macs is not None or (config.params is None and config.size is None)
     saved = before.macs - after.macs if by_macs else before.params - after.params

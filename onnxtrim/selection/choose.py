@@ -6,7 +6,6 @@ is taken. Its last step may overshoot, so that groups then get steps back, the h
 while the budget still holds.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +20,7 @@ from onnxtrim.selection.align import Alignment
 from onnxtrim.selection.budget import Budget
 from onnxtrim.selection.cost import CostModel
 from onnxtrim.selection.ladder import Ladder, Queue, Widths
-from onnxtrim.selection.layers import layers_of
+from onnxtrim.selection.layers import layers_of, share_of
 from onnxtrim.selection.normalize_scores import removal_keys
 
 __all__ = [
@@ -112,8 +111,8 @@ def quota(ladder: Ladder, config: PruneConfig) -> int:
     """
     ratio = config.ratio or 0.0
     if config.scope == "global":
-        return math.floor(ratio * ladder.last + 1e-9)
-    wanted = [width - math.floor(ratio * width + 1e-9) for width in ladder.whole]
+        return share_of(ladder.last, ratio)
+    wanted = [width - share_of(width, ratio) for width in ladder.whole]
     return len(ladder.removed(ladder.feasible(wanted)))
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from onnxtrim.channels import ChannelMap
 from onnxtrim.config import PruneConfig
 
-__all__ = ["Layer", "layers_of"]
+__all__ = ["Layer", "layers_of", "share_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,12 @@ def layers_of(channel_map: ChannelMap, config: PruneConfig) -> list[Layer]:
     return [Layer(dict(groups), fixed, floor) for (groups, fixed), floor in floors.items()]
 
 
+def share_of(width: int, ratio: float) -> int:
+    """Returns how many of `width` a ratio is, rounded down but for what floats lose."""
+    return math.floor(ratio * width + 1e-9)
+
+
 def _floor(width: int, positions: int, config: PruneConfig) -> int:
     """Returns what must stay of a layer of this width, where a channel has `positions`."""
-    protected = width - math.floor(config.max_layer_ratio * width + 1e-9)
+    protected = width - share_of(width, config.max_layer_ratio)
     return min(max(config.min_channels * positions, protected, 1), width)

@@ -7,7 +7,7 @@ from oracle import Arrays, proto_of
 from views import STREAM, STREAM_WEIGHTS, floats, measured, only_row, view_of
 
 from onnxtrim.calibration import measure, open_data
-from onnxtrim.calibration.feeding import input_specs
+from onnxtrim.calibration.data.feeding import input_specs
 from onnxtrim.channels import analyze
 from onnxtrim.config import DataConfig
 from onnxtrim.criteria.base import GroupView, Scores

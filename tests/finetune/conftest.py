@@ -1,6 +1,8 @@
 """A home for the training runtime that is nobody's, and the real one where its wheel is known."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -41,8 +43,20 @@ def real_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("training") / "home"
 
 
+def own_runtime() -> str:
+    """Returns the version and the file of the `onnxruntime` that this environment imports."""
+    code = "import onnxruntime; print(onnxruntime.__version__, onnxruntime.__file__)"
+    return subprocess.check_output([sys.executable, "-c", code], text=True)
+
+
 @pytest.fixture(scope="session")
-def installation(wheel: Path, real_home: Path) -> TrainingSetup:
+def own_runtime_before() -> str:
+    """Returns the `onnxruntime` of this environment before the real wheel was installed."""
+    return own_runtime()
+
+
+@pytest.fixture(scope="session")
+def installation(wheel: Path, real_home: Path, own_runtime_before: str) -> TrainingSetup:
     """Returns what installing the real wheel did."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ONNXTRIM_TRAINING_HOME", str(real_home))

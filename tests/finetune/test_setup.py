@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -12,6 +10,7 @@ import numpy
 import pytest
 
 import onnxtrim
+from finetune.conftest import own_runtime
 from finetune.stand_ins import ANSWER, complete_folder, empty_environment, package_facts, program
 from onnxtrim.cli import main
 from onnxtrim.errors import TrainingError
@@ -304,13 +303,15 @@ class TestRealWheel:
             assert again.runtime == installation.runtime == find_runtime()
         assert (folder.stat().st_ino, (folder / "interpreter.json").stat().st_mtime_ns) == before
 
+    @pytest.mark.usefixtures("installation")
     def test_the_environment_keeps_its_own_runtime(
-        self, wheel: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+        self, own_runtime_before: str, real_home: Path
     ) -> None:
-        asks = "import onnxruntime as o; print(o.__version__, o.__file__)"
-        before = subprocess.check_output([sys.executable, "-c", asks], env=os.environ)
-        assert setup_training(wheel=wheel).installed
-        assert subprocess.check_output([sys.executable, "-c", asks], env=os.environ) == before
+        assert own_runtime() == own_runtime_before
+        assert str(real_home) not in own_runtime_before
+
+    @pytest.mark.usefixtures("installation")
+    def test_nothing_of_it_is_imported_here(self, real_home: Path) -> None:
         files = [str(getattr(module, "__file__", "")) for module in sys.modules.values()]
-        assert [file for file in files if file.startswith(str(home))] == []
+        assert [file for file in files if file.startswith(str(real_home))] == []
         assert "onnxruntime.training" not in sys.modules

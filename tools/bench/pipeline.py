@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from onnxtrim.calibration.dataset import Batch, Dataset
-from onnxtrim.calibration.feeding import batch_size, input_specs, padded_batches
-from onnxtrim.calibration.source import open_data
+from onnxtrim.calibration.data.dataset import Batch, Dataset
+from onnxtrim.calibration.data.feeding import batch_size, input_specs, padded_batches
+from onnxtrim.calibration.data.source import open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.graph import load, normalize
 from onnxtrim.graph.runtime import Runner

@@ -7,13 +7,13 @@ from typing import Any, TypeGuard
 
 import numpy.typing as npt
 
-from onnxtrim.calibration.arrays import ARRAY_SUFFIXES, ArrayData, array_file, array_files
-from onnxtrim.calibration.dataset import Dataset, InputSpec
-from onnxtrim.calibration.images import IMAGE_SUFFIXES, ImageFolder
-from onnxtrim.calibration.labels import FolderFile, folder_files
-from onnxtrim.calibration.parts import Part, given_part
-from onnxtrim.calibration.streams import CalibrationReader, stream_parts
-from onnxtrim.calibration.tensor_sets import tensor_parts, tensor_sets
+from onnxtrim.calibration.data.arrays import ARRAY_SUFFIXES, ArrayData, array_file, array_files
+from onnxtrim.calibration.data.dataset import Dataset, InputSpec
+from onnxtrim.calibration.data.images import IMAGE_SUFFIXES, ImageFolder
+from onnxtrim.calibration.data.labels import FolderFile, folder_files
+from onnxtrim.calibration.data.parts import Part, given_part
+from onnxtrim.calibration.data.streams import CalibrationReader, stream_parts
+from onnxtrim.calibration.data.tensor_sets import tensor_parts, tensor_sets
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 

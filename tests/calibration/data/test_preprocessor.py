@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from onnxtrim.calibration.preprocessor import Processor, read_processor
+from onnxtrim.calibration.data.preprocessor import Processor, read_processor
 from onnxtrim.errors import DataError
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -10,11 +10,11 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration.dataset import Batch, InputSpec
-from onnxtrim.calibration.labels import FolderFile, file_mark, folder_files, spread
-from onnxtrim.calibration.preprocess import image_array, preparation
-from onnxtrim.calibration.preprocessor import FILE_NAME, Processor, read_processor
-from onnxtrim.calibration.skipping import usable
+from onnxtrim.calibration.data.dataset import Batch, InputSpec
+from onnxtrim.calibration.data.labels import FolderFile, file_mark, folder_files, spread
+from onnxtrim.calibration.data.preprocess import image_array, preparation
+from onnxtrim.calibration.data.preprocessor import FILE_NAME, Processor, read_processor
+from onnxtrim.calibration.data.skipping import usable
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from onnxtrim.calibration.framing import centre, middle, resized, shorter_side
+from onnxtrim.calibration.data.framing import centre, middle, resized, shorter_side
 
 BILINEAR = Image.Resampling.BILINEAR
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.preprocess import image_array, preparation
-from onnxtrim.calibration.preprocessor import Processor
+from onnxtrim.calibration.data.dataset import InputSpec
+from onnxtrim.calibration.data.preprocess import image_array, preparation
+from onnxtrim.calibration.data.preprocessor import Processor
 from onnxtrim.config import Color, DataConfig
 from onnxtrim.errors import DataError, UsageError
 

@@ -8,16 +8,16 @@ import onnx
 import pytest
 from PIL import Image
 
-from onnxtrim.calibration.arrays import ArrayData
-from onnxtrim.calibration.dataset import Batch, InputSpec
-from onnxtrim.calibration.images import ImageFolder
-from onnxtrim.calibration.source import open_data
+from onnxtrim.calibration.data.arrays import ArrayData
+from onnxtrim.calibration.data.dataset import Batch, InputSpec
+from onnxtrim.calibration.data.images import ImageFolder
+from onnxtrim.calibration.data.source import open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 
 IMAGE = InputSpec("image", np.dtype(np.float32), (None, 1, 2, 2))
 VECTOR = InputSpec("vector", np.dtype(np.float32), (None, 4))
-DIGITS = Path(__file__).parents[2] / "models" / "digits"
+DIGITS = Path(__file__).parents[3] / "models" / "digits"
 
 
 def refused(source: object, *specs: InputSpec) -> str:

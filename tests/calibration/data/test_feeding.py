@@ -8,7 +8,7 @@ import pytest
 from oracle import proto_of
 
 from onnxtrim.calibration import Batch, InputSpec, batch_size, first_batch, input_specs, open_data
-from onnxtrim.calibration.feeding import fixed_batch, padded, padded_batches
+from onnxtrim.calibration.data.feeding import fixed_batch, padded, padded_batches
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import ModelError
 from onnxtrim.graph import load

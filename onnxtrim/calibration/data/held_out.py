@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration.dataset import Batch, Dataset, divisible, regrouped
+from onnxtrim.calibration.data.dataset import Batch, Dataset, divisible, regrouped
 from onnxtrim.errors import UsageError
 
 __all__ = ["split"]

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.framing import centre, middle, resized, shorter_side
-from onnxtrim.calibration.labels import shape_text
-from onnxtrim.calibration.preprocessor import Extent, Processor
+from onnxtrim.calibration.data.dataset import InputSpec
+from onnxtrim.calibration.data.framing import centre, middle, resized, shorter_side
+from onnxtrim.calibration.data.labels import shape_text
+from onnxtrim.calibration.data.preprocessor import Extent, Processor
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from onnxtrim.calibration.dataset import Dataset, InputSpec
-from onnxtrim.calibration.source import open_data
+from onnxtrim.calibration.data.dataset import Dataset, InputSpec
+from onnxtrim.calibration.data.source import open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from onnxtrim.calibration.dataset import Dataset, InputSpec
-from onnxtrim.calibration.images import ImageFolder
-from onnxtrim.calibration.labels import spread
+from onnxtrim.calibration.data.dataset import Dataset, InputSpec
+from onnxtrim.calibration.data.images import ImageFolder
+from onnxtrim.calibration.data.labels import spread
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxtrim.calibration.dataset import (
+from onnxtrim.calibration.data.dataset import (
     Batch,
     InputSpec,
     batched,

@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onnxtrim.calibration import first_batch, input_specs, open_data, split
-from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec
-from onnxtrim.calibration.feeding import padded_batches
+from onnxtrim.calibration.data.dataset import Batch, Dataset, InputSpec
+from onnxtrim.calibration.data.feeding import padded_batches
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 from onnxtrim.graph import load, normalize
 from onnxtrim.graph.runtime import Runner
 
-ASSETS = Path(os.environ.get("ONNXTRIM_ASSETS", Path(__file__).parents[3] / "shared" / "assets"))
+ASSETS = Path(os.environ.get("ONNXTRIM_ASSETS", Path(__file__).parents[4] / "shared" / "assets"))
 
 SOUND = InputSpec("sound", np.dtype(np.float32), (None, None))
 STATE = InputSpec("state", np.dtype(np.float32), (2, None, 3))

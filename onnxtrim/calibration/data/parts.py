@@ -12,8 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration.dataset import Batch, InputSpec, batched
-from onnxtrim.calibration.labels import UNNAMED, ArrayForm, FolderFile, checked_labels, shape_text
+from onnxtrim.calibration.data.dataset import Batch, InputSpec, batched
+from onnxtrim.calibration.data.labels import (
+    UNNAMED,
+    ArrayForm,
+    FolderFile,
+    checked_labels,
+    shape_text,
+)
 from onnxtrim.errors import DataError
 
 __all__ = ["Load", "Part", "given_part", "held_part", "make_part", "piece", "values_of"]

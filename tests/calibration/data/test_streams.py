@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxtrim.calibration.dataset import Dataset, InputSpec, skipped
-from onnxtrim.calibration.source import open_data
+from onnxtrim.calibration.data.dataset import Dataset, InputSpec, skipped
+from onnxtrim.calibration.data.source import open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 

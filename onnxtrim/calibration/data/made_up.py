@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.feeding import batch_size
+from onnxtrim.calibration.data.dataset import InputSpec
+from onnxtrim.calibration.data.feeding import batch_size
 from onnxtrim.errors import RunError
 from onnxtrim.graph.runtime import Arrays, Runner
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxtrim.calibration.prefetch import prefetched
+from onnxtrim.calibration.data.prefetch import prefetched
 
 WAIT = 10.0
 

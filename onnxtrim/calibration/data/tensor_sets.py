@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.labels import ArrayForm, FolderFile
-from onnxtrim.calibration.parts import Part, make_part
-from onnxtrim.calibration.skipping import usable
+from onnxtrim.calibration.data.dataset import InputSpec
+from onnxtrim.calibration.data.labels import ArrayForm, FolderFile
+from onnxtrim.calibration.data.parts import Part, make_part
+from onnxtrim.calibration.data.skipping import usable
 from onnxtrim.errors import DataError
 from onnxtrim.graph.tensor_file import read_tensor
 

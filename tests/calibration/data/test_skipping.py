@@ -2,7 +2,7 @@
 
 import pytest
 
-from onnxtrim.calibration.skipping import usable
+from onnxtrim.calibration.data.skipping import usable
 from onnxtrim.errors import DataError, UsageError
 
 

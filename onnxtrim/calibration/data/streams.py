@@ -7,9 +7,9 @@ good after one pass, and a loader may shuffle; so batches are read once and stay
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from onnxtrim.calibration.dataset import InputSpec
-from onnxtrim.calibration.parts import Part, given_part
-from onnxtrim.calibration.skipping import usable
+from onnxtrim.calibration.data.dataset import InputSpec
+from onnxtrim.calibration.data.parts import Part, given_part
+from onnxtrim.calibration.data.skipping import usable
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
-from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec, batched
-from onnxtrim.calibration.prefetch import prefetched
+from onnxtrim.calibration.data.dataset import Batch, Dataset, InputSpec, batched
+from onnxtrim.calibration.data.prefetch import prefetched
 from onnxtrim.errors import ModelError
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import dims

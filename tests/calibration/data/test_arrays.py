@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxtrim.calibration.arrays import ArrayData
-from onnxtrim.calibration.dataset import Batch, InputSpec
-from onnxtrim.calibration.source import DataSource, open_data
+from onnxtrim.calibration.data.arrays import ArrayData
+from onnxtrim.calibration.data.dataset import Batch, InputSpec
+from onnxtrim.calibration.data.source import DataSource, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 

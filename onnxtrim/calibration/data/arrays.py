@@ -15,16 +15,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from onnxtrim.calibration.dataset import Batch, InputSpec, batched, regrouped
-from onnxtrim.calibration.labels import (
+from onnxtrim.calibration.data.dataset import Batch, InputSpec, batched, regrouped
+from onnxtrim.calibration.data.labels import (
     FolderFile,
     array_forms,
     file_mark,
     load_arrays,
     spread,
 )
-from onnxtrim.calibration.parts import Part, held_part, make_part, piece, values_of
-from onnxtrim.calibration.skipping import usable
+from onnxtrim.calibration.data.parts import Part, held_part, make_part, piece, values_of
+from onnxtrim.calibration.data.skipping import usable
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from onnxtrim.calibration.dataset import Batch, Dataset, InputSpec
-from onnxtrim.calibration.held_out import split
-from onnxtrim.calibration.images import ImageFolder
-from onnxtrim.calibration.source import open_data
+from onnxtrim.calibration.data.dataset import Batch, Dataset, InputSpec
+from onnxtrim.calibration.data.held_out import split
+from onnxtrim.calibration.data.images import ImageFolder
+from onnxtrim.calibration.data.source import open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import UsageError
 
