@@ -2,7 +2,7 @@
 
 All plans meet the same budget. The one whose outputs differ least from the original's wins; random
 scores are tried as well, and shown beside, but cannot win: a criterion that does not beat them is
-worth nothing here.
+worth nothing here, and a warning says so.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,19 @@ def audition(
             progress("trying criteria", index + 1, len(fit))
     rows.sort(key=lambda row: row.relative_error)
     best = next(row for row in rows if row.criterion != BASELINE)
-    return fit[best.criterion], tuple(replace(row, chosen=row is best) for row in rows)
+    scoring = fit[best.criterion]
+    if rows[0].criterion == BASELINE:
+        scoring = replace(scoring, warnings=(*scoring.warnings, _worthless(rows[0], best)))
+    return scoring, tuple(replace(row, chosen=row is best) for row in rows)
+
+
+def _worthless(baseline: CandidateRow, best: CandidateRow) -> str:
+    """Returns the warning that no criterion beats the baseline."""
+    return (
+        f"no criterion beats {baseline.criterion} scores at this budget: the outputs are off by "
+        f"{baseline.relative_error:.3g} with those, by {best.relative_error:.3g} with "
+        f"{best.criterion}; so much went that which units went hardly matters"
+    )
 
 
 def _tried(bench: Bench, name: str, choice: Choice) -> CandidateRow:

@@ -41,6 +41,7 @@ def test_a_criterion_that_finds_the_dead_units_wins() -> None:
         "accuracy",
         1.0,
     )
+    assert not any("no criterion beats" in warning for warning in scoring.warnings)
     removed = taken(scoring).removed
     for group in BENCH.channel_map.groups:
         assert [i for i, unit in enumerate(group.units) if unit not in removed] == list(
@@ -85,6 +86,9 @@ def test_chance_is_shown_and_never_chosen() -> None:
     scoring, rows = audition(BENCH, found, CONFIG, take)
     assert (rows[0].criterion, rows[0].relative_error, rows[0].chosen) == ("random", 0.0, False)
     assert [row.chosen for row in rows] == [False, True, *[False] * (len(rows) - 2)]
+    warning = scoring.warnings[-1]
+    assert warning.startswith("no criterion beats random scores")
+    assert f"with {rows[1].criterion};" in warning
     rule = CRITERIA[rows[1].criterion]  # type: ignore[index]
     expected = scored_by(BENCH, rule, found, CONFIG).scores
     assert {n: s.tolist() for n, s in scoring.scores.items()} == {
