@@ -8,6 +8,7 @@ so that a tensor still lies in the cache when its statistics are taken.
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from math import prod
 
 import numpy as np
@@ -63,15 +64,16 @@ def measure(
     totals = _Totals(tapped)
     specs, done = input_specs(model), 0
     piece = samples_at_once(model, taps, threads)
-    for batch in padded_batches(data, specs, batch_size):
-        totals.add([runner(part.inputs) for part in _pieces(batch, piece)], 1.0)
-        length = batch.length
-        if length > batch.count:
-            last = {k: np.repeat(a[-1:], length, axis=0) for k, a in batch.inputs.items()}
-            totals.add([runner(last)], -(length - batch.count) / length)
-        done += batch.count
-        if progress is not None:
-            progress("measuring", done, len(data))
+    with closing(padded_batches(data, specs, batch_size)) as batches:
+        for batch in batches:
+            totals.add([runner(part.inputs) for part in _pieces(batch, piece)], 1.0)
+            length = batch.length
+            if length > batch.count:
+                last = {k: np.repeat(a[-1:], length, axis=0) for k, a in batch.inputs.items()}
+                totals.add([runner(last)], -(length - batch.count) / length)
+            done += batch.count
+            if progress is not None:
+                progress("measuring", done, len(data))
     return Measurements(totals.statistics(statistics), done, data.fingerprint)
 
 
