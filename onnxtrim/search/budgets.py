@@ -23,6 +23,7 @@ from onnxtrim.selection import (
     Widths,
     counted,
     fitting,
+    given_back,
     milliseconds,
     quota,
     shortfall,
@@ -33,6 +34,9 @@ __all__ = ["Found", "within_budgets"]
 
 _GLANCE, _LOOK = 0.5, 2.0
 """Seconds of timing while bisecting, and for the plan that is taken."""
+
+_PATIENCE = 3
+"""How many groups may fail to get a step back before the search ends: each takes a timing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +85,26 @@ def _to_the_byte(bench: Bench, ladder: Ladder, budget: Budget) -> Budget:
 
 def _fitting(bench: Bench, ladder: Ladder, config: PruneConfig, budget: Budget) -> Found | None:
     """Returns the widest plan of a ladder that meets every budget but that of the metric."""
-    if config.latency is not None:
-        return _fast(bench, ladder, config, budget)
+    choice = _small(bench, ladder, config, budget)
+    if choice is None or config.latency is None:
+        return None if choice is None else Found(choice)
+    pair = bench.latency(choice.removed, _LOOK)
+    if _excess(pair, config) <= 0:
+        return Found(choice, pair)
+    return _fast(bench, ladder, config, budget)
+
+
+def _small(bench: Bench, ladder: Ladder, config: PruneConfig, budget: Budget) -> Choice | None:
+    """Returns the widest plan of a ladder that meets every budget but those of time and metric."""
     room = budget
     while (choice := fitting(ladder, room, config)) is not None:
         if (excess := _excess_bytes(bench, choice.removed, budget)) <= 0:
-            return Found(choice)
+            return choice
         room = room.tightened(excess)
     thinnest = ladder.widths(ladder.last)
     if not counted(ladder, budget, config)(thinnest):
         return None
-    return Found(Choice(ladder.removed(thinnest), ladder.alignment))
+    return Choice(ladder.removed(thinnest), ladder.alignment)
 
 
 def _excess_bytes(bench: Bench, removed: Ids, budget: Budget) -> int:
@@ -116,6 +129,8 @@ def _fast(bench: Bench, ladder: Ladder, config: PruneConfig, budget: Budget) -> 
         return glances[widths]
 
     while (widths := widest(ladder, met)) is not None:
+        if config.scope == "global":
+            widths = given_back(ladder, widths, met, _PATIENCE)
         pair = bench.latency(ladder.removed(widths), _LOOK)
         if _excess(pair, config) <= 0:
             return Found(Choice(ladder.removed(widths), ladder.alignment), pair)

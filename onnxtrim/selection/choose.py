@@ -28,6 +28,7 @@ __all__ = [
     "choose",
     "counted",
     "fitting",
+    "given_back",
     "ladders",
     "queues_of",
     "quota",
@@ -123,7 +124,7 @@ def fitting(ladder: Ladder, budget: Budget, config: PruneConfig) -> Choice | Non
     if widths is None:
         return None
     if config.scope == "global":
-        widths = _given_back(ladder, widths, met)
+        widths = given_back(ladder, widths, met)
     return Choice(ladder.removed(widths), ladder.alignment)
 
 
@@ -155,10 +156,14 @@ def widest(ladder: Ladder, met: Met) -> Widths | None:
     return ladder.widths(high)
 
 
-def _given_back(ladder: Ladder, widths: Widths, met: Met) -> Widths:
-    """Returns `widths` with every step restored that keeps them `met`, the best scores first."""
+def given_back(ladder: Ladder, widths: Widths, met: Met, patience: int | None = None) -> Widths:
+    """Returns `widths` with steps restored that keep them `met`, the best scores first.
+
+    With `patience`, the search ends once so many groups could get nothing.
+    """
     open_groups = set(range(len(widths)))
-    while open_groups:
+    least = 0 if patience is None else max(0, len(widths) - patience)
+    while len(open_groups) > least:
         best = max(sorted(open_groups), key=lambda i: ladder.next_key(i, widths[i]))
         step = ladder.widened(best, widths[best])
         wider = (*widths[:best], step, *widths[best + 1 :])
