@@ -10,7 +10,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxtrim.api import PruneResult, apply, compare, inspect, prune, sensitivity
+    from onnxtrim.api import (
+        PruneResult,
+        TuneResult,
+        apply,
+        compare,
+        fine_tune,
+        inspect,
+        prune,
+        sensitivity,
+    )
     from onnxtrim.config import DataConfig, PruneConfig
     from onnxtrim.errors import (
         BudgetError,
@@ -27,6 +36,7 @@ if TYPE_CHECKING:
         VerificationError,
     )
     from onnxtrim.finetune import TrainingRuntime, TrainingSetup, setup_training
+    from onnxtrim.finetune.config import TuneConfig
     from onnxtrim.report import Comparison, Inspection, Report, Sensitivity
     from onnxtrim.selection import PrunePlan
 
@@ -51,10 +61,13 @@ __all__ = [
     "TrainingError",
     "TrainingRuntime",
     "TrainingSetup",
+    "TuneConfig",
+    "TuneResult",
     "UsageError",
     "VerificationError",
     "apply",
     "compare",
+    "fine_tune",
     "inspect",
     "prune",
     "sensitivity",
@@ -62,10 +75,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "onnxtrim.api": ("PruneResult", "apply", "compare", "inspect", "prune", "sensitivity"),
+    "onnxtrim.api": (
+        "PruneResult",
+        "TuneResult",
+        "apply",
+        "compare",
+        "fine_tune",
+        "inspect",
+        "prune",
+        "sensitivity",
+    ),
     "onnxtrim.config": ("DataConfig", "PruneConfig"),
     "onnxtrim.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "onnxtrim.finetune": ("TrainingRuntime", "TrainingSetup", "setup_training"),
+    "onnxtrim.finetune.config": ("TuneConfig",),
     "onnxtrim.report": ("Comparison", "Inspection", "Report", "Sensitivity"),
     "onnxtrim.selection": ("PrunePlan",),
 }

@@ -5,16 +5,20 @@ prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
 
 import dataclasses
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack, get_args
 
 from onnxtrim.calibration import (
     DataSource,
+    Judge,
     MetricFunction,
     Progress,
     Statistic,
     metric_function,
     paired_latency,
+    split,
 )
 from onnxtrim.checks import (
     require_curves,
@@ -34,8 +38,13 @@ from onnxtrim.config import (
     data_config,
     prune_configs,
 )
-from onnxtrim.errors import PlanError
+from onnxtrim.errors import PlanError, UsageError
 from onnxtrim.execute import Job, PruneResult, execute
+from onnxtrim.finetune import find_runtime
+from onnxtrim.finetune.config import TuneOptions, tune_configs
+from onnxtrim.finetune.course import Pace
+from onnxtrim.finetune.result import TuneResult
+from onnxtrim.finetune.tune import HELD_OUT, tune
 from onnxtrim.graph import ModelSource
 from onnxtrim.report import (
     SCHEMA,
@@ -64,7 +73,16 @@ from onnxtrim.search import (
 from onnxtrim.selection import PrunePlan, alignments_of, make_plan, queues_of, removed_units
 from onnxtrim.subject import prepare
 
-__all__ = ["PruneResult", "apply", "compare", "inspect", "prune", "sensitivity"]
+__all__ = [
+    "PruneResult",
+    "TuneResult",
+    "apply",
+    "compare",
+    "fine_tune",
+    "inspect",
+    "prune",
+    "sensitivity",
+]
 
 
 def prune(
@@ -298,6 +316,53 @@ def compare(
         latency_ratio=latency.ratio,
         agreement=agreement,
         relative_error=error,
+    )
+
+
+def fine_tune(
+    model: ModelSource,
+    data: DataSource,
+    teacher: ModelSource | None = None,
+    *,
+    watch: Callable[[Pace], None] | None = None,
+    **options: Unpack[TuneOptions],
+) -> TuneResult:
+    """Returns `model` after it has learned from labels, or from a teacher without any.
+
+    Args:
+        model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
+        data: samples to learn from, a path or arrays; a tenth is held out to judge by.
+        teacher: the model as it was before it was pruned.
+        watch: called after each step with how far it is.
+        **options: the fields of `TuneConfig` and `DataConfig`, such as `epochs=2`.
+
+    Raises:
+        UsageError: options are invalid, or there are neither labels nor a teacher.
+        ModelError: a model cannot be used.
+        DataError: the data cannot be used, or the interfaces differ.
+        TrainingError: there is no training runtime, it fails, or nothing can be trained.
+    """
+    start = time.perf_counter()
+    config, reading = tune_configs(options)
+    runtime = find_runtime()
+    student = prepare(model, data, reading)
+    master = None if teacher is None else prepare(teacher, None, reading, beside=student)
+    if student.data is None:
+        raise UsageError("there are no samples to learn from; give --data")
+    known = None if master is None else master.model
+    tuned = tune(student.model, known, student.data, config, reading, runtime, watch)
+    held_out = split(student.data, HELD_OUT)[1]
+    judge = Judge(
+        known or student.model, held_out, batch_size=reading.batch_size, threads=reading.threads
+    )
+    before, after = (judge(each).metric for each in (student.model, tuned.model))
+    return TuneResult(
+        tuned=tuned,
+        metric=after.name,
+        before=before.after,
+        after=after.after,
+        seconds=time.perf_counter() - start,
+        sources=student.sources + (() if master is None else master.sources),
     )
 
 

@@ -25,7 +25,9 @@ __all__ = [
     "PruneOptions",
     "Reduction",
     "Scope",
+    "check_types",
     "data_config",
+    "divided",
     "prune_configs",
 ]
 
@@ -91,7 +93,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
-        _check_types(self)
+        check_types(self)
         for option, figures in (
             ("--scale", None if self.scale is None else (self.scale,)),
             ("--mean", self.mean),
@@ -179,7 +181,7 @@ class PruneConfig:
 
     def __post_init__(self) -> None:
         """Raises UsageError where a field is out of range."""
-        _check_types(self)
+        check_types(self)
         if self.seed < 0:
             raise UsageError(f"--seed {self.seed}: 0 or more")
         if self.ratio is not None and not 0 <= self.ratio < 1:
@@ -271,13 +273,8 @@ def prune_configs(options: PruneOptions) -> tuple[PruneConfig, DataConfig]:
     Raises:
         UsageError: an option is unknown or out of range.
     """
-    mine, rest = _names(PruneConfig), _names(DataConfig)
-    _check_known(options, mine | rest)
-    given: dict[str, Any] = dict(options)
-    return (
-        PruneConfig(**{name: value for name, value in given.items() if name in mine}),
-        DataConfig(**{name: value for name, value in given.items() if name in rest}),
-    )
+    mine, rest = divided(options, PruneConfig, DataConfig)
+    return PruneConfig(**mine), DataConfig(**rest)
 
 
 def data_config(options: DataOptions) -> DataConfig:
@@ -286,23 +283,25 @@ def data_config(options: DataOptions) -> DataConfig:
     Raises:
         UsageError: an option is unknown or out of range.
     """
-    _check_known(options, _names(DataConfig))
-    return DataConfig(**options)
+    (given,) = divided(options, DataConfig)
+    return DataConfig(**given)
 
 
-def _names(kind: type[PruneConfig] | type[DataConfig]) -> set[str]:
-    """Returns the names of the options of a configuration."""
-    return {field.name for field in fields(kind)}
+def divided(options: Mapping[str, object], *kinds: type[Any]) -> tuple[dict[str, Any], ...]:
+    """Returns for each of some configurations the options that are fields of it.
 
-
-def _check_known(options: Mapping[str, object], known: set[str]) -> None:
-    """Raises UsageError for the first option that does not exist."""
+    Raises:
+        UsageError: an option is a field of none.
+    """
+    names = [{field.name for field in fields(kind)} for kind in kinds]
+    known = set[str]().union(*names)
     unknown = sorted(set(options) - known)
     if unknown:
         raise UsageError(f"unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}")
+    return tuple({k: v for k, v in options.items() if k in mine} for mine in names)
 
 
-def _check_types(config: PruneConfig | DataConfig) -> None:
+def check_types(config: object) -> None:
     """Raises UsageError for a field that does not hold what it is declared to.
 
     Lists will do for tuples, and paths for texts.

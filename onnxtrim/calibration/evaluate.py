@@ -24,7 +24,14 @@ from onnxtrim.errors import DataError
 from onnxtrim.graph.edit import in_memory
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Evaluation", "Judge", "Metric", "MetricFunction"]
+__all__ = [
+    "Evaluation",
+    "Judge",
+    "Metric",
+    "MetricFunction",
+    "check_labels",
+    "class_scores",
+]
 
 MetricFunction = Callable[[Any], float]
 """A metric of one's own: `onnx.ModelProto` -> a figure, the higher the better."""
@@ -164,7 +171,7 @@ def _real(outputs: Arrays, count: int, length: int) -> Arrays:
     return {k: a[:count] if a.ndim and len(a) == length else a for k, a in outputs.items()}
 
 
-def _class_scores(outputs: Arrays, count: int) -> npt.NDArray[Any] | None:
+def class_scores(outputs: Arrays, count: int) -> npt.NDArray[Any] | None:
     """Returns the (count, classes) scores of a classifier; None where it is none."""
     if len(outputs) != 1:
         return None
@@ -174,6 +181,16 @@ def _class_scores(outputs: Arrays, count: int) -> npt.NDArray[Any] | None:
     if scores.dtype.kind != "f" or scores.ndim < 2 or scores.shape[1] < 2:
         return None
     return scores.reshape(scores.shape[:2]) if scores.size == np.prod(scores.shape[:2]) else None
+
+
+def check_labels(labels: npt.NDArray[np.int64], classes: int) -> None:
+    """Raises DataError for a label that is no class of the model."""
+    wrong = labels[(labels >= classes) | (labels < 0)]
+    if wrong.size:
+        raise DataError(
+            f"label {wrong[0]} is none of the {classes} classes of the model, which count from 0; "
+            "correct labels.csv or the names of the class folders"
+        )
 
 
 class _Tally:
@@ -201,7 +218,7 @@ class _Tally:
                     )
                 self._difference += float(np.sum((got - wanted) ** 2))
                 self._magnitude += float(np.sum(wanted**2))
-        scores = _class_scores(old, count), _class_scores(new, count)
+        scores = class_scores(old, count), class_scores(new, count)
         if scores[0] is None or scores[1] is None:
             self._classifier = False
             return
@@ -210,13 +227,7 @@ class _Tally:
         self._agreed += int(np.sum(tops[0] == tops[1]))
         self._labelled = self._labelled and labels is not None
         if labels is not None:
-            classes = scores[0].shape[1]
-            wrong = labels[(labels >= classes) | (labels < 0)]
-            if wrong.size:
-                raise DataError(
-                    f"label {wrong[0]} is none of the {classes} classes of the model, which "
-                    "count from 0; correct labels.csv or the names of the class folders"
-                )
+            check_labels(labels, scores[0].shape[1])
             for i, top in enumerate(tops):
                 self._right[i] += int(np.sum(top == labels))
 

@@ -23,9 +23,10 @@ from onnxtrim.cli.outputs import (
     target_of,
     write,
 )
-from onnxtrim.cli.speech import Speech, progress_of, say_setup
+from onnxtrim.cli.speech import Speech, pace_of, progress_of, say_setup, say_tuned
 from onnxtrim.config import DEFAULT_CRITERION, CriterionName, DataConfig, PruneConfig
 from onnxtrim.errors import OnnxtrimError
+from onnxtrim.finetune.config import TuneConfig
 
 __all__ = ["app", "main"]
 
@@ -57,6 +58,7 @@ app = App(
 
 
 _Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
+_Tuning = Annotated[TuneConfig | None, Parameter(name="*")]
 _Reading = Annotated[DataConfig | None, Parameter(name="*", consume_multiple=True)]
 _Speaking = Annotated[Speech | None, Parameter(name="*")]
 _Output = Annotated[Path | None, Parameter(alias="-o")]
@@ -254,6 +256,45 @@ def sensitivity(
     for path in plots:
         atomic_write(path, plotted(result, "svg" if path.suffix.lower() == ".svg" else "png"))
     publish(result, report, speech)
+
+
+@app.command(name="finetune")
+def fine_tune(
+    model: Path,
+    *,
+    data: Path,
+    teacher: Path | None = None,
+    output: _Output = None,
+    tuning: _Tuning = None,
+    reading: _Reading = None,
+    speech: _Speaking = None,
+) -> None:
+    """Let a model learn again, from labels or from the model it was; see `setup-training`.
+
+    Ctrl-C ends it with the best weights so far.
+
+    Args:
+        model: The .onnx file.
+        data: Samples to learn from; a tenth is held out to judge by.
+        teacher: The model as it was before it was pruned, whose outputs are the targets.
+        output: Where the tuned model goes; beside the model as NAME-tuned.onnx by default.
+        tuning: What to learn, and how fast.
+        reading: How to read the data.
+        speech: How to say it.
+    """
+    speech = speech or Speech()
+    target = target_of(model, output, [], [teacher, data], ending="tuned")
+    from onnxtrim import api
+
+    with pace_of(speech) as watch:
+        options: dict[str, Any] = asdict(tuning or TuneConfig()) | asdict(reading or DataConfig())
+        result = api.fine_tune(model, data, teacher, watch=watch, **options)
+    result.save(target)
+    say_tuned(result, speech)
+    if not speech.quiet and not speech.json:
+        print(f"written: {target}")
+    if result.tuned.interrupted:
+        raise KeyboardInterrupt
 
 
 @app.command

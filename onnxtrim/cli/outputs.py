@@ -33,8 +33,11 @@ def target_of(
     output: Path | None,
     others: Sequence[Path],
     inputs: Sequence[Path | None],
+    ending: str = "trimmed",
 ) -> Path:
     """Returns where the model goes, after a look at every path that will be written.
+
+    Beside the model as NAME-ENDING.onnx, where nothing else is asked for.
 
     Raises:
         LoadError: the model is a folder.
@@ -42,7 +45,7 @@ def target_of(
     """
     if model.is_dir():
         raise LoadError(f"{model}: is a folder; name the .onnx file in it")
-    target = output or model.with_name(f"{model.stem}-trimmed.onnx")
+    target = output or model.with_name(f"{model.stem}-{ending}.onnx")
     paths = [target, *others]
     if len({path.resolve() for path in paths}) < len(paths):
         raise OutputError("two outputs have the same path; give each a name of its own")

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,9 +14,11 @@ from onnxtrim.errors import UsageError
 if TYPE_CHECKING:
     from onnxtrim.calibration import Progress
     from onnxtrim.finetune import TrainingSetup
+    from onnxtrim.finetune.course import Pace
+    from onnxtrim.finetune.result import TuneResult
     from onnxtrim.report import Document
 
-__all__ = ["Speech", "progress_of", "say", "say_setup"]
+__all__ = ["Speech", "pace_of", "progress_of", "say", "say_setup", "say_tuned"]
 
 _PIPED_WIDTH = 120
 
@@ -74,9 +76,57 @@ def say_setup(setup: "TrainingSetup", speech: Speech) -> None:
         )
 
 
+def say_tuned(result: "TuneResult", speech: Speech) -> None:
+    """Shows what was learned, as asked."""
+    tuned = result.tuned
+    if speech.json:
+        facts = {
+            "metric": {"name": result.metric, "before": result.before, "after": result.after},
+            "loss": {"before": tuned.before, "after": tuned.after},
+            "looks": [asdict(look) for look in tuned.looks],
+            "steps": tuned.steps,
+            "images_s": tuned.images_s,
+            "seconds": result.seconds,
+            "interrupted": tuned.interrupted,
+            "untrained": tuned.untrained,
+            "warnings": tuned.warnings,
+        }
+        print(json.dumps(facts, indent=1))
+    elif not speech.quiet:
+        print(
+            f"{tuned.steps} steps, {tuned.images_s:.0f} images/s, {result.seconds:.1f} s in all\n"
+            f"on held-out samples: {result.metric} {result.before:.4f} -> {result.after:.4f}, "
+            f"loss {tuned.before:.4g} -> {tuned.after:.4g}"
+        )
+        for line in (*(f"not trained: {one}" for one in tuned.untrained), *tuned.warnings):
+            print(line)
+
+
 @contextmanager
 def progress_of(speech: Speech) -> Iterator["Progress | None"]:
     """Yields what shows progress on standard error; None where nobody watches."""
+    with _bars(speech) as show:
+        yield show
+
+
+@contextmanager
+def pace_of(speech: Speech) -> Iterator["Callable[[Pace], None] | None"]:
+    """Yields what shows how far training is; None where nobody watches."""
+    with _bars(speech) as show:
+        if show is None:
+            yield None
+            return
+
+        def watch(pace: "Pace") -> None:
+            facts = f"loss {pace.loss:.4f}, rate {pace.rate:.1e}, {pace.images_s:.0f} images/s"
+            show("tuning", pace.step, pace.steps, facts)
+
+        yield watch
+
+
+@contextmanager
+def _bars(speech: Speech) -> Iterator[Callable[..., None] | None]:
+    """Yields what moves the bar of something on standard error; None where nobody watches."""
     if speech.quiet or not sys.stderr.isatty():
         yield None
         return
@@ -86,9 +136,9 @@ def progress_of(speech: Speech) -> Iterator["Progress | None"]:
     with Bars(console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
-        def show(what: str, done: int, total: int) -> None:
+        def show(what: str, done: int, total: int, facts: str = "") -> None:
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
-            bars.update(tasks[what], completed=done)
+            bars.update(tasks[what], completed=done, description=f"{what} {facts}".strip())
 
         yield show

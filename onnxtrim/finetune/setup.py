@@ -26,7 +26,6 @@ from onnxtrim.finetune.runtime import (
     recorded_python,
 )
 from onnxtrim.finetune.wheels import DISTRIBUTION, VERSION, WHEELS, tag_of
-from onnxtrim.graph.save import atomic_write
 
 __all__ = ["TrainingSetup", "setup_training"]
 
@@ -232,4 +231,6 @@ def _remedy(runtime: TrainingRuntime) -> str:
 
 def _record(folder: Path, python: Path) -> None:
     """Writes down who runs the build in `folder`, which thereby is complete."""
+    from onnxtrim.graph.save import atomic_write  # the command line waits for no graph library
+
     atomic_write(folder / RECORD, json.dumps({"python": str(python)}) + "\n")

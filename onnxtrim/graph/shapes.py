@@ -11,7 +11,7 @@ from onnxtrim.errors import ModelError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes", "unranked"]
+__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes", "pinned", "unranked"]
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor; None where the size is not known before the run."""
@@ -80,6 +80,20 @@ def concrete_shapes(model: ir.Model, sample: Arrays) -> dict[str, tuple[int, ...
         shapes[name] = tuple(d or 0 for d in dims(value) or ())
     unknown = [v for node in model.graph for v in node.outputs if v.name and v.name not in shapes]
     return shapes | _measured(model, unknown, sample)
+
+
+def pinned(model: ir.Model, sample: Arrays) -> ir.Model:
+    """Returns a clone whose tensors have the sizes that they have when it runs on `sample`.
+
+    Raises:
+        ShapeError: the input sizes contradict the graph.
+    """
+    shapes, clone = concrete_shapes(model, sample), model.clone()
+    made = (value for node in clone.graph for value in node.outputs)
+    for value in (*clone.graph.inputs, *made):
+        if value.name in shapes and value.type is not None:
+            value.shape = ir.Shape(shapes[value.name])
+    return clone
 
 
 def _measured(

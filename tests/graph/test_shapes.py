@@ -7,7 +7,7 @@ from oracle import Arrays, proto_of
 
 from onnxtrim.errors import ModelError, ShapeError
 from onnxtrim.graph import infer_shapes, load, normalize
-from onnxtrim.graph.shapes import Shape, concrete_shapes, dims, unranked
+from onnxtrim.graph.shapes import Shape, concrete_shapes, dims, pinned, unranked
 
 ONES: Arrays = {"w": np.ones((3, 4), np.float32), "v": np.ones((4, 2), np.float32)}
 
@@ -252,3 +252,21 @@ class TestConcreteShapes:
         before = ir.to_proto(model)
         concrete_shapes(model, {"x": np.zeros((2, 3), np.float32)})
         assert ir.to_proto(model) == before
+
+
+class TestPinned:
+    """A model for inputs of one size only."""
+
+    TEXT = """
+    <ir_version: 8, opset_import: ["" : 13]>
+    net (float[N, 3] x, float[N, M] z) => (float[N, 4] y, float[M, N] t)
+    { y = MatMul (x, w) t = Transpose (z) }
+    """
+
+    def test_every_tensor_has_the_sizes_of_the_run(self) -> None:
+        model = infer_shapes(load(proto_of(self.TEXT, {"w": ONES["w"]})))
+        sample = {"x": np.zeros((5, 3), np.float32), "z": np.zeros((5, 2), np.float32)}
+        found = pinned(model, sample)
+        assert [dims(value) for value in found.graph.inputs] == [(5, 3), (5, 2)]
+        assert [dims(value) for value in found.graph.outputs] == [(5, 4), (2, 5)]
+        assert [dims(value) for value in model.graph.inputs] == [(None, 3), (None, None)]

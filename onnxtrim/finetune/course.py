@@ -1,0 +1,177 @@
+"""A run of training: steps, looks at held-out samples after each epoch, and the best weights."""
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from onnxtrim.errors import TrainingError
+from onnxtrim.finetune.config import TuneConfig
+from onnxtrim.finetune.interrupt import end_asked
+from onnxtrim.finetune.lessons import Lessons
+from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.schedule import rate_at
+from onnxtrim.graph.runtime import Arrays
+
+__all__ = ["Course", "Look", "Pace", "Record", "learn", "mean_loss"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far a run is: the step that was taken, of so many, its loss and rate, and the time."""
+
+    step: int
+    steps: int
+    loss: float
+    rate: float
+    images_s: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The loss on held-out samples after so many steps."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A run that is prepared.
+
+    Attributes:
+        lessons: what to learn from.
+        exam: what says how well.
+        config: how long, and how fast.
+        best: where the best weights go.
+        watch: called after each step.
+    """
+
+    lessons: Lessons
+    exam: Lessons
+    config: TuneConfig
+    best: Path
+    watch: Callable[[Pace], None] | None = None
+
+
+@dataclass(slots=True)
+class Record:
+    """What has happened in a run.
+
+    Attributes:
+        looks: at the start, and after each epoch.
+        steps: how many were taken.
+        samples: how many were seen, those that were seen again counted again.
+        seconds: spent on steps.
+        interrupted: whether Ctrl-C was pressed.
+        trouble: what ended the run before its time.
+    """
+
+    looks: list[Look]
+    steps: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    trouble: str | None = None
+
+    @property
+    def best(self) -> Look:
+        """Returns the look with the least loss, the first of several."""
+        return min(self.looks, key=lambda look: look.loss)
+
+    @property
+    def late(self) -> int:
+        """Returns how many looks there were since the best one."""
+        return len(self.looks) - 1 - self.looks.index(self.best)
+
+
+def learn(trainer: RemoteTrainer, course: Course, record: Record) -> None:
+    """Trains, notes what happens, and has the best weights saved.
+
+    A worker that dies after something was learned is a trouble to be noted, not an error.
+
+    Raises:
+        TrainingError: it dies before.
+    """
+    with end_asked() as ended:
+        try:
+            for epoch in range(course.config.epochs):
+                _train(trainer, course, record, epoch, ended)
+                if record.trouble is not None:
+                    break
+                _look(trainer, course, record)
+                if record.interrupted or record.late >= course.config.patience:
+                    break
+        except TrainingError as error:
+            if not record.best.step:
+                raise
+            record.trouble = str(error)
+
+
+def mean_loss(losses: Iterable[tuple[float, int]]) -> float:
+    """Returns the mean of losses, each of so many samples."""
+    table = np.array(list(losses))
+    return float(np.average(table[:, 0], weights=table[:, 1]))
+
+
+def _train(
+    trainer: RemoteTrainer, course: Course, record: Record, epoch: int, ended: Callable[[], bool]
+) -> None:
+    """Takes the steps of one epoch, until it ends, the loss is no number, or the user ends it."""
+    config = course.config
+    steps = len(course.lessons) * config.epochs
+
+    def rate(step: int) -> float:
+        return rate_at(step, steps, config.lr, config.warmup)
+
+    orders = ({"rate": rate(step)} for step in itertools.count(record.steps))
+    start, spent = time.perf_counter(), record.seconds
+    with closing(_answers(trainer, "train", course.lessons.epoch(epoch), orders)) as answers:
+        for loss, count in answers:
+            record.steps += 1
+            record.samples += count
+            record.seconds = spent + time.perf_counter() - start
+            if not math.isfinite(loss):
+                record.trouble = f"the loss is {loss}; lower --lr"
+                return
+            if course.watch is not None:
+                pace = record.samples / record.seconds
+                left = (steps - record.steps) * record.seconds / record.steps
+                now = record.steps
+                course.watch(Pace(now, steps, loss, rate(now - 1), pace, left))
+            if ended():
+                record.interrupted = True
+                return
+
+
+def _look(trainer: RemoteTrainer, course: Course, record: Record) -> None:
+    """Notes the loss on held-out samples, and has the weights saved where it is the least yet."""
+    answers = _answers(trainer, "evaluate", course.exam.epoch(), itertools.repeat({}))
+    look = Look(record.steps, mean_loss(answers))
+    if look.loss < record.best.loss:
+        trainer.ask("save", path=str(course.best))
+    record.looks.append(look)
+
+
+def _answers(
+    trainer: RemoteTrainer,
+    verb: str,
+    batches: Iterable[tuple[Arrays, int]],
+    orders: Iterable[Mapping[str, float]],
+) -> Generator[tuple[float, int], None, None]:
+    """Yields loss and size of each batch; the next is made ready while the worker is at one."""
+    sent: int | None = None
+    for (arrays, count), order in zip(batches, orders, strict=False):
+        place = trainer.place(arrays)
+        if sent is not None:
+            yield float(trainer.answer()["loss"]), sent
+        trainer.send(verb, batch=place, **order)
+        sent = count
+    if sent is not None:
+        yield float(trainer.answer()["loss"]), sent

@@ -1,0 +1,183 @@
+"""The training that goes on in a worker: a process that is told what to do, batch by batch.
+
+Orders and answers are lines of JSON over its standard input and output. Arrays lie in two blocks of
+shared memory: one is filled while the worker reads the other.
+"""
+
+import json
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from onnxtrim.errors import TrainingError
+from onnxtrim.finetune.runtime import TrainingRuntime
+
+__all__ = ["Blocks", "RemoteTrainer"]
+
+_SLOTS = 2
+_ALIGNMENT = 64
+_GRACE_S = 5
+
+
+class RemoteTrainer:
+    """A worker; to be used in a `with`, after which its process is gone.
+
+    Orders are answered one after the other, and one may be sent before the last is answered.
+
+    Args:
+        runtime: who runs it.
+        folder: takes what it writes to standard error.
+    """
+
+    def __init__(self, runtime: TrainingRuntime, folder: Path) -> None:
+        """Starts the process."""
+        self._said = folder / "stderr.txt"
+        self._blocks = Blocks()
+        with self._said.open("wb") as said:
+            self._process = subprocess.Popen(
+                [str(runtime.python), "-m", "onnxtrim_worker.train"],
+                env=runtime.environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                encoding="utf-8",
+            )
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the process, and frees the shared memory."""
+        with suppress(OSError):
+            self._input.close()
+        try:
+            self._process.wait(_GRACE_S if kind is None else 0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._output.close()
+        self._blocks.close()
+
+    @property
+    def pid(self) -> int:
+        """Returns the id of the process."""
+        return self._process.pid
+
+    def ask(self, verb: str, **details: object) -> dict[str, Any]:
+        """Returns the answer to an order.
+
+        Raises:
+            TrainingError: the worker has died; the message has its last words.
+        """
+        self.send(verb, **details)
+        return self.answer()
+
+    def send(self, verb: str, **details: object) -> None:
+        """Gives an order, which is answered later.
+
+        Raises:
+            TrainingError: the worker has died; the message has its last words.
+        """
+        try:
+            self._input.write(json.dumps({"do": verb, **details}) + "\n")
+            self._input.flush()
+        except OSError as error:
+            raise self._death() from error
+
+    def answer(self) -> dict[str, Any]:
+        """Returns the answer to the oldest order that has none yet.
+
+        Raises:
+            TrainingError: the worker has died; the message has its last words.
+        """
+        line = self._output.readline()
+        if not line.endswith("\n"):
+            raise self._death()
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    def place(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Returns where the worker finds copies of some arrays, until the next call but one."""
+        return self._blocks.place(arrays)
+
+    @property
+    def _input(self) -> Any:  # noqa: ANN401
+        return self._process.stdin
+
+    @property
+    def _output(self) -> Any:  # noqa: ANN401
+        return self._process.stdout
+
+    def _death(self) -> TrainingError:
+        """Returns the error of a worker that has died."""
+        try:
+            status = self._process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            status = self._process.wait()
+        lines = self._said.read_text(encoding="utf-8", errors="replace").splitlines()
+        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        ended = f"signal {-status}" if status < 0 else f"exit status {status}"
+        return TrainingError(f"training stopped: {words or 'no word of why'} ({ended})")
+
+
+class Blocks:
+    """Two blocks of shared memory, filled in turn; each grows with what it must hold."""
+
+    def __init__(self) -> None:
+        """Holds nothing yet."""
+        self._blocks: list[SharedMemory | None] = [None] * _SLOTS
+        self._next = 0
+
+    def place(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+        """Returns where copies of some arrays lie: `slot`, `block`, and the `arrays` in it.
+
+        They are there until the next call but one.
+        """
+        places: list[dict[str, Any]] = []
+        end = 0
+        for name, array in arrays.items():
+            places.append(
+                {"name": name, "dtype": array.dtype.str, "shape": array.shape, "offset": end}
+            )
+            end += -(-array.nbytes // _ALIGNMENT) * _ALIGNMENT
+        slot = self._next
+        self._next = (slot + 1) % _SLOTS
+        block = self._sized(slot, end)
+        for place, array in zip(places, arrays.values(), strict=True):
+            np.ndarray(array.shape, array.dtype, block.buf, place["offset"])[...] = array
+        return {"slot": slot, "block": block.name, "arrays": places}
+
+    def close(self) -> None:
+        """Frees the memory."""
+        for slot in range(_SLOTS):
+            self._free(slot)
+
+    def _sized(self, slot: int, size: int) -> SharedMemory:
+        """Returns the block of a slot, with room for `size` bytes at least."""
+        block = self._blocks[slot]
+        if block is None or block.size < size:
+            self._free(slot)
+            block = self._blocks[slot] = SharedMemory(create=True, size=max(size, 1))
+        return block
+
+    def _free(self, slot: int) -> None:
+        """Gives the block of a slot back."""
+        block = self._blocks[slot]
+        if block is not None:
+            block.close()
+            block.unlink()
+        self._blocks[slot] = None
