@@ -74,9 +74,6 @@ def _worthless(baseline: CandidateRow, best: CandidateRow) -> str:
 
 def _tried(bench: Bench, name: str, choice: Choice) -> CandidateRow:
     """Returns what a plan does."""
-    costs = bench.subject.costs
-    after = costs.after(bench.channel_map.without(choice.removed))
     found = bench.quality(choice.removed)
-    share = after.macs / max(costs.now().macs, 1)
     metric = MetricValue(found.metric.name, found.metric.after)
-    return CandidateRow(name, share, found.relative_error, metric)
+    return CandidateRow(name, bench.macs_left(choice.removed), found.relative_error, metric)

@@ -62,7 +62,7 @@ def within_budgets(
     for ladder in ladders:
         found = _fitting(bench, ladder, config, _to_the_byte(bench, ladder, budget))
         if found is not None:
-            _check_drop(bench, ladder, found.choice, config)
+            _check_drop(bench, found.choice, config)
             return found
     last = ladders[-1]
     exact, thinnest = _to_the_byte(bench, last, budget), last.widths(last.last)
@@ -186,14 +186,13 @@ def _thinnest(bench: Bench, ladder: Ladder, config: PruneConfig) -> Choice:
     return Choice(ladder.removed(ladder.widths(low)), ladder.alignment)
 
 
-def _check_drop(bench: Bench, ladder: Ladder, choice: Choice, config: PruneConfig) -> None:
+def _check_drop(bench: Bench, choice: Choice, config: PruneConfig) -> None:
     """Raises BudgetError where the plan that the other budgets take loses too much."""
     if config.max_drop is None:
         return
     metric = bench.quality(choice.removed).metric
     if metric.drop > config.max_drop:
-        cost = ladder.costs.after(bench.channel_map.without(choice.removed))
-        share = cost.macs / max(ladder.costs.now().macs, 1)
+        share = bench.macs_left(choice.removed)
         raise BudgetError(
             f"the budgets cannot be met together: at {share:.2f} of the MACs {metric.name} loses "
             f"{metric.drop:.3g}, --max-drop allows {config.max_drop:g}; raise one of them"

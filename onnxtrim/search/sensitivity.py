@@ -48,11 +48,11 @@ def curves_of(
 
 def _curve(bench: Bench, group: ChannelGroup, queue: Queue, counts: Sequence[int]) -> Curve:
     """Returns the curve of one group at the given counts."""
-    costs, points = bench.subject.costs, []
+    points = []
     for count in counts:
         removed = np.sort(queue.units[:count])
         found = bench.quality(removed)
-        left = costs.after(bench.channel_map.without(removed)).macs / max(costs.now().macs, 1)
+        left = bench.macs_left(removed)
         points.append(CurvePoint(count, left, found.metric.after, found.relative_error))
     return Curve(group.name, group.width, tuple(points))
 

@@ -49,6 +49,11 @@ class Bench:
         plan = make_plan(self.channel_map, weights, removed, self.subject.facts.sha256)
         return cut(self.subject.model, self.channel_map, plan)
 
+    def macs_left(self, removed: Ids) -> float:
+        """Returns what the model still computes without the units `removed`, as a fraction."""
+        costs = self.subject.costs
+        return costs.after(self.channel_map.without(removed)).macs / max(costs.now().macs, 1)
+
     def latency(self, removed: Ids, seconds: float) -> LatencyPair:
         """Returns the times of both models, from pairs of runs for about `seconds`."""
         subject = self.subject
