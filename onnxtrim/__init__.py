@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OnnxtrimError,
         OutputError,
         PlanError,
+        RecoveryError,
         RunError,
         ShapeError,
         TrainingError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     )
     from onnxtrim.finetune import TrainingRuntime, TrainingSetup, setup_training
     from onnxtrim.finetune.config import TuneConfig
-    from onnxtrim.report import Comparison, Inspection, Report, Sensitivity
+    from onnxtrim.report import Comparison, Inspection, Report, Sensitivity, Tuning
     from onnxtrim.selection import PrunePlan
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "PruneConfig",
     "PrunePlan",
     "PruneResult",
+    "RecoveryError",
     "Report",
     "RunError",
     "Sensitivity",
@@ -63,6 +65,7 @@ __all__ = [
     "TrainingSetup",
     "TuneConfig",
     "TuneResult",
+    "Tuning",
     "UsageError",
     "VerificationError",
     "apply",
@@ -89,7 +92,7 @@ _HOMES = {
     "onnxtrim.errors": tuple(name for name in __all__ if name.endswith("Error")),
     "onnxtrim.finetune": ("TrainingRuntime", "TrainingSetup", "setup_training"),
     "onnxtrim.finetune.config": ("TuneConfig",),
-    "onnxtrim.report": ("Comparison", "Inspection", "Report", "Sensitivity"),
+    "onnxtrim.report": ("Comparison", "Inspection", "Report", "Sensitivity", "Tuning"),
     "onnxtrim.selection": ("PrunePlan",),
 }
 

@@ -1,29 +1,28 @@
 """The rooms in order: what the command line calls, and Python too.
 
-prepare -> measure -> score -> choose -> cut -> verify -> evaluate -> report
+prepare -> measure -> score -> choose -> cut -> verify -> tune -> evaluate -> report
 """
 
 import dataclasses
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Unpack, get_args
 
 from onnxtrim.calibration import (
     DataSource,
-    Judge,
     MetricFunction,
     Progress,
     Statistic,
     metric_function,
     paired_latency,
-    split,
 )
+from onnxtrim.channels import ChannelMap
 from onnxtrim.checks import (
     require_curves,
     require_data,
     require_groups,
+    require_lessons,
     require_provable,
     restricted,
 )
@@ -32,20 +31,19 @@ from onnxtrim.config import (
     DEFAULT_CRITERION,
     DEFAULT_DROP,
     CriterionName,
+    DataConfig,
     DataOptions,
     PruneConfig,
-    PruneOptions,
     data_config,
-    prune_configs,
 )
 from onnxtrim.errors import PlanError, UsageError
 from onnxtrim.execute import Job, PruneResult, execute
 from onnxtrim.finetune import find_runtime
-from onnxtrim.finetune.config import TuneOptions, tune_configs
+from onnxtrim.finetune.config import RecoveryOptions, TuneOptions, recovery_configs, tune_configs
 from onnxtrim.finetune.course import Pace
 from onnxtrim.finetune.result import TuneResult
-from onnxtrim.finetune.tune import HELD_OUT, tune
 from onnxtrim.graph import ModelSource
+from onnxtrim.recover import Recovery, recovered, recovery_of
 from onnxtrim.report import (
     SCHEMA,
     Comparison,
@@ -63,6 +61,7 @@ from onnxtrim.report import (
 )
 from onnxtrim.search import (
     Bench,
+    Decision,
     curves_of,
     decide,
     judge_of,
@@ -71,7 +70,7 @@ from onnxtrim.search import (
     scored_by,
 )
 from onnxtrim.selection import PrunePlan, alignments_of, make_plan, queues_of, removed_units
-from onnxtrim.subject import prepare
+from onnxtrim.subject import Subject, prepare
 
 __all__ = [
     "PruneResult",
@@ -89,57 +88,50 @@ def prune(
     model: ModelSource,
     data: DataSource | None = None,
     *,
+    train_data: DataSource | None = None,
     metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
-    **options: Unpack[PruneOptions],
+    watch: Callable[[Pace], None] | None = None,
+    **options: Unpack[RecoveryOptions],
 ) -> PruneResult:
     """Returns `model` without the channels that matter least, within a budget, and proven.
 
     Args:
         model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         data: calibration inputs, a path or arrays; criteria on weights can do without.
+        train_data: what `finetune` learns from; the calibration inputs by default.
         metric: what `max_drop` and the report go by: a function of an `onnx.ModelProto`, or its
             `module:function`; accuracy, agreement or output error by default.
         progress: called with (what, done, total).
-        **options: the fields of `PruneConfig` and `DataConfig`, such as `macs=0.5`.
+        watch: called after each step of tuning with how far it is.
+        **options: the fields of `PruneConfig` and `DataConfig`, such as `macs=0.5`; those of
+            `TuneConfig` too, with `finetune=True`.
 
     Raises:
         UsageError: options are invalid or contradict each other.
         ModelError: the model cannot be used.
         DataError: the data cannot be used.
         BudgetError: no plan meets the budget.
+        TrainingError: there is no training runtime, or nothing to train by.
         VerificationError: the result could not be proven; it carries a reproducer.
     """
-    config, reading = prune_configs(options)
+    config, tuning, reading = recovery_configs(options)
     function, clock = metric_function(metric), Clock()
+    require_lessons(config, data=data is not None, train_data=train_data is not None)
     if data is None:
         require_data(config)
     if not config.asks:
         config = dataclasses.replace(config, max_drop=DEFAULT_DROP)
+    lesson = None if tuning is None else (tuning, find_runtime())
     with clock("prepare"):
         subject = prepare(model, data, reading)
         require_provable(subject)
         channel_map = restricted(subject.channel_map, config)
         require_groups(channel_map)
+        recovery = lesson and recovery_of(subject, train_data, *lesson, config, reading, watch)
     decision = decide(subject, channel_map, config, reading, function, clock, progress)
-    removed, weights = decision.choice.removed, subject.model.graph.initializers
-    job = Job(
-        subject=subject,
-        channel_map=channel_map,
-        plan=make_plan(channel_map, weights, removed, subject.facts.sha256),
-        removed=removed,
-        alignment=decision.choice.alignment,
-        reading=reading,
-        settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
-        judge=decision.judge,
-        scores=decision.scores,
-        measurements=decision.measurements,
-        warnings=decision.warnings,
-        candidates=decision.candidates,
-        latency=decision.latency,
-        held_out=decision.held_out,
-    )
-    return execute(job, clock, progress)
+    job = _job(subject, channel_map, decision, config, reading)
+    return execute(dataclasses.replace(job, recovery=recovery), clock, progress)
 
 
 def apply(
@@ -342,27 +334,42 @@ def fine_tune(
         DataError: the data cannot be used, or the interfaces differ.
         TrainingError: there is no training runtime, it fails, or nothing can be trained.
     """
-    start = time.perf_counter()
     config, reading = tune_configs(options)
     runtime = find_runtime()
     student = prepare(model, data, reading)
     master = None if teacher is None else prepare(teacher, None, reading, beside=student)
     if student.data is None:
         raise UsageError("there are no samples to learn from; give --data")
-    known = None if master is None else master.model
-    tuned = tune(student.model, known, student.data, config, reading, runtime, watch)
-    held_out = split(student.data, HELD_OUT)[1]
-    judge = Judge(
-        known or student.model, held_out, batch_size=reading.batch_size, threads=reading.threads
-    )
-    before, after = (judge(each).metric for each in (student.model, tuned.model))
-    return TuneResult(
-        tuned=tuned,
-        metric=after.name,
-        before=before.after,
-        after=after.after,
-        seconds=time.perf_counter() - start,
-        sources=student.sources + (() if master is None else master.sources),
+    recovery = Recovery(runtime, student.data, config, reading, watch)
+    tuned, report = recovered(student.model, student.facts, master, recovery)
+    sources = student.sources + (() if master is None else master.sources)
+    return TuneResult(tuned, report, sources)
+
+
+def _job(
+    subject: Subject,
+    channel_map: ChannelMap,
+    decision: Decision,
+    config: PruneConfig,
+    reading: DataConfig,
+) -> Job:
+    """Returns what is to be done about a decision."""
+    removed, weights = decision.choice.removed, subject.model.graph.initializers
+    return Job(
+        subject=subject,
+        channel_map=channel_map,
+        plan=make_plan(channel_map, weights, removed, subject.facts.sha256),
+        removed=removed,
+        alignment=decision.choice.alignment,
+        reading=reading,
+        settings={**dataclasses.asdict(config), **dataclasses.asdict(reading)},
+        judge=decision.judge,
+        scores=decision.scores,
+        measurements=decision.measurements,
+        warnings=decision.warnings,
+        candidates=decision.candidates,
+        latency=decision.latency,
+        held_out=decision.held_out,
     )
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "require_curves",
     "require_data",
     "require_groups",
+    "require_lessons",
     "require_provable",
     "restricted",
 ]
@@ -35,6 +36,20 @@ def require_data(config: PruneConfig) -> None:
             raise UsageError(f"{option} runs the model on samples; give --data")
     if config.criterion != "auto" and CRITERIA[config.criterion].needs & _MEASURED:
         raise UsageError(f"--criterion {config.criterion} measures activations; give --data")
+
+
+def require_lessons(config: PruneConfig, *, data: bool, train_data: bool) -> None:
+    """Raises UsageError where tuning has no samples, or samples are there and no tuning.
+
+    Args:
+        config: what is asked for.
+        data: whether there are calibration data.
+        train_data: whether there are samples to learn from.
+    """
+    if config.finetune and not (data or train_data):
+        raise UsageError("--finetune learns from samples; give --train-data, or --data")
+    if train_data and not config.finetune:
+        raise UsageError("--train-data is what is learned from; give --finetune, too")
 
 
 def require_curves(config: PruneConfig, points: int) -> Criterion:

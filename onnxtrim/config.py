@@ -28,7 +28,6 @@ __all__ = [
     "check_types",
     "data_config",
     "divided",
-    "prune_configs",
 ]
 
 Layout = Literal["auto", "nchw", "nhwc"]
@@ -157,6 +156,7 @@ class PruneConfig:
             matches; repeatable.
         exclude: Groups stay whole that have a name, a writing node or a tensor that this glob
             matches; repeatable.
+        finetune: Let the cut model learn again, from labels or from the model that it was.
         seed: Seed of whatever is random.
     """
 
@@ -177,6 +177,7 @@ class PruneConfig:
     max_layer_ratio: float = 0.9
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    finetune: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -264,17 +265,8 @@ class PruneOptions(DataOptions, total=False):
     max_layer_ratio: float
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    finetune: bool
     seed: int
-
-
-def prune_configs(options: PruneOptions) -> tuple[PruneConfig, DataConfig]:
-    """Returns keyword arguments as the two configurations that they belong to.
-
-    Raises:
-        UsageError: an option is unknown or out of range.
-    """
-    mine, rest = divided(options, PruneConfig, DataConfig)
-    return PruneConfig(**mine), DataConfig(**rest)
 
 
 def data_config(options: DataOptions) -> DataConfig:

@@ -11,6 +11,7 @@
     ├── PlanError                      3    the plan does not fit the model
     ├── TrainingError                  3    the training runtime is missing or does not train
     ├── BudgetError                    1    no plan meets the budget
+    ├── RecoveryError                  1    the model was pruned, but could not be tuned
     └── VerificationError              1    the cut model is not what the masked original computes
 
 A message is one line: what, where, what to do.
@@ -27,6 +28,7 @@ __all__ = [
     "OnnxtrimError",
     "OutputError",
     "PlanError",
+    "RecoveryError",
     "Reproducer",
     "RunError",
     "ShapeError",
@@ -82,6 +84,12 @@ class TrainingError(OnnxtrimError):
 
 class BudgetError(OnnxtrimError):
     """No plan meets the budget."""
+
+    exit_status = 1
+
+
+class RecoveryError(OnnxtrimError):
+    """The model was pruned, but could not be tuned."""
 
     exit_status = 1
 

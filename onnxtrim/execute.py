@@ -1,4 +1,4 @@
-"""A plan -> the thinner model, proven and measured: cut -> verify -> evaluate -> report."""
+"""A plan -> the thinner model, proven and measured: cut -> verify -> tune -> evaluate -> report."""
 
 import os
 from collections.abc import Mapping
@@ -22,10 +22,17 @@ from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.clock import Clock
 from onnxtrim.config import DataConfig
-from onnxtrim.errors import RunError, ShapeError, VerificationError
+from onnxtrim.errors import (
+    OnnxtrimError,
+    RecoveryError,
+    RunError,
+    ShapeError,
+    VerificationError,
+)
 from onnxtrim.graph import save
 from onnxtrim.graph.save import refuse_overwriting, saved_bytes
 from onnxtrim.graph.shapes import concrete_shapes
+from onnxtrim.recover import Recovery, recovered
 from onnxtrim.report import (
     SCHEMA,
     CandidateRow,
@@ -33,6 +40,7 @@ from onnxtrim.report import (
     Report,
     Side,
     Step,
+    Tuning,
     data_facts,
     environment,
     frozen_rows,
@@ -57,12 +65,14 @@ class PruneResult:
         plan: what was cut, to be replayed on another checkpoint.
         report: what it costs, how good it is, and the proof.
         sources: the files that the original was read from; they are never written over.
+        untuned: why it was not tuned, where this was asked for; the model is as it was cut then.
     """
 
     model: ir.Model
     plan: PrunePlan
     report: Report
     sources: tuple[Path, ...] = ()
+    untuned: RecoveryError | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Returns `path`, which now holds the model; it appears whole or not at all.
@@ -93,6 +103,7 @@ class Job:
         candidates: the criteria that were compared.
         latency: the times of both models, where they were measured already.
         held_out: the samples that the judge has, where they are not all.
+        recovery: how it learns again, if it does.
     """
 
     subject: Subject
@@ -109,10 +120,11 @@ class Job:
     candidates: tuple[CandidateRow, ...] = ()
     latency: LatencyPair | None = None
     held_out: Dataset | None = None
+    recovery: Recovery | None = None
 
 
 def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
-    """Returns the result of a decision.
+    """Returns the result of a decision. What keeps it from being tuned loses no pruned model.
 
     Raises:
         VerificationError: the result could not be proven; it carries a reproducer.
@@ -122,13 +134,22 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
         thinner, proof = _proven(job)
     plan = replace(job.plan, attributes=changes(subject.model, thinner))
     with clock("evaluate"):
-        quality = None if job.judge is None else job.judge(thinner, progress)
+        cut_quality = None if job.judge is None else job.judge(thinner, progress)
+    model, tuning, untuned = _recovered(job, thinner, clock)
+    with clock("evaluate"):
+        quality = cut_quality
+        if job.judge is not None and model is not thinner:
+            quality = job.judge(model, progress)
     with clock("latency"):
         latency = job.latency or paired_latency(
-            subject.model, thinner, subject.single_input, threads=reading.threads
+            subject.model, model, subject.single_input, threads=reading.threads
         )
-    report = _report(job, thinner, proof, quality, latency, clock)
-    return PruneResult(thinner, plan, report, subject.sources)
+    report = _report(job, model, proof, quality, latency, clock)
+    if tuning is not None:
+        report = _with_tuning(report, cut_quality, tuning)
+    if untuned is not None:
+        report = replace(report, warnings=(*report.warnings, str(untuned)))
+    return PruneResult(model, plan, report, subject.sources, untuned)
 
 
 def _proven(job: Job) -> tuple[ir.Model, Verification]:
@@ -158,6 +179,34 @@ def _proven(job: Job) -> tuple[ir.Model, Verification]:
             raise
         raise RunError(f"{error}; the inputs were made up, give real ones by --data") from error
     return thinner, proof
+
+
+def _recovered(
+    job: Job, thinner: ir.Model, clock: Clock
+) -> tuple[ir.Model, Tuning | None, RecoveryError | None]:
+    """Returns the cut model after it has learned, and what; or as it is, and why it has not."""
+    if job.recovery is None:
+        return thinner, None, None
+    try:
+        with clock("tune"):
+            model, tuning = recovered(thinner, job.subject.facts, job.subject, job.recovery)
+    except OnnxtrimError as error:
+        return thinner, None, RecoveryError(f"pruned, but not tuned: {error}")
+    return model, tuning, None
+
+
+def _with_tuning(report: Report, cut_quality: Evaluation | None, tuning: Tuning) -> Report:
+    """Returns the report of a tuned model, with how good it was before."""
+    (step,) = report.steps
+    metric = None if cut_quality is None else cut_quality.metric
+    cut_metric = None if metric is None else MetricValue(metric.name, metric.after)
+    return replace(
+        report,
+        steps=(replace(step, metric=cut_metric, metric_tuned=step.metric),),
+        tuning=tuning,
+        environment=tuning.environment,
+        warnings=report.warnings + tuning.warnings,
+    )
 
 
 def _report(

@@ -886,8 +886,8 @@ def test_the_public_names_are_there_and_no_more() -> None:
 def test_every_error_has_one_root_and_a_status() -> None:
     statuses = {
         "BudgetError": 1, "DataError": 3, "LoadError": 3, "ModelError": 3, "OnnxtrimError": 3,
-        "OutputError": 2, "PlanError": 3, "RunError": 3, "ShapeError": 3, "TrainingError": 3,
-        "UsageError": 2, "VerificationError": 1,
+        "OutputError": 2, "PlanError": 3, "RecoveryError": 1, "RunError": 3, "ShapeError": 3,
+        "TrainingError": 3, "UsageError": 2, "VerificationError": 1,
     }  # fmt: skip
     names = [name for name in onnxtrim.__all__ if name.endswith("Error")]
     assert sorted(statuses) == names

@@ -11,6 +11,7 @@ from onnxtrim.checks import (
     require_curves,
     require_data,
     require_groups,
+    require_lessons,
     require_provable,
     restricted,
 )
@@ -91,6 +92,24 @@ class TestData:
     )  # fmt: skip
     def test_weights_and_a_budget_do_without(self, budget: dict[str, Any]) -> None:
         require_data(PruneConfig(criterion="l2", **budget))
+
+
+class TestLessons:
+    """`require_lessons`."""
+
+    def test_tuning_takes_samples_of_either_kind(self) -> None:
+        config = PruneConfig(finetune=True)
+        require_lessons(config, data=True, train_data=False)
+        require_lessons(config, data=False, train_data=True)
+        with pytest.raises(UsageError) as caught:
+            require_lessons(config, data=False, train_data=False)
+        assert str(caught.value) == ("--finetune learns from samples; give --train-data, or --data")
+
+    def test_samples_to_learn_from_take_tuning(self) -> None:
+        require_lessons(PruneConfig(), data=False, train_data=False)
+        with pytest.raises(UsageError) as caught:
+            require_lessons(PruneConfig(), data=True, train_data=True)
+        assert str(caught.value) == "--train-data is what is learned from; give --finetune, too"
 
 
 class TestCurves:

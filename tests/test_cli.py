@@ -193,7 +193,11 @@ class TestPrune:
                 arguments += [flag, *map(str, value if isinstance(value, list) else [value])]
         done(model, "--data", DIGITS, *arguments, "--json")
         found = document(capfd.readouterr().out)
-        assert found["settings"].keys() == options.keys() | {"below_std", "preprocessor"}
+        assert found["settings"].keys() == options.keys() | {
+            "below_std",
+            "finetune",
+            "preprocessor",
+        }
         for name, value in options.items():
             assert str(found["settings"][name]) == str(value), name
         assert (found["data"]["samples"], found["data"]["held_out"]) == (20, 4)

@@ -15,14 +15,16 @@ from onnxtrim.config import (
     PruneConfig,
     PruneOptions,
     data_config,
-    prune_configs,
 )
 from onnxtrim.errors import UsageError
+from onnxtrim.finetune.config import RecoveryOptions, TuneConfig, recovery_configs
 
 DATA = [field.name for field in dataclasses.fields(DataConfig)]
 PRUNE = [field.name for field in dataclasses.fields(PruneConfig)]
+TUNE = [field.name for field in dataclasses.fields(TuneConfig)]
 COMMAND = {
-    "": {"model", "data", "output", "report", "plan", "metric"},
+    "": {"model", "data", "train_data", "output", "report", "plan", "metric"},
+    "finetune": {"model", "data", "teacher", "output", "report"},
     "apply": {"model", "plan", "data", "output", "report", "metric"},
     "inspect": {"model", "data", "report"},
     "compare": {"before", "after", "data", "report", "metric"},
@@ -65,6 +67,8 @@ class TestOneField:
         assert list(get_type_hints(DataOptions)) == DATA
         assert set(get_type_hints(PruneOptions)) == {*PRUNE, *DATA}
         assert len(PRUNE) + len(DATA) == len({*PRUNE, *DATA}), "a name in both is read by one only"
+        assert set(get_type_hints(RecoveryOptions)) == {*PRUNE, *TUNE, *DATA}
+        assert {*PRUNE} & {*TUNE} == {"seed"}
 
     def test_they_have_the_types_of_the_fields(self) -> None:
         assert get_type_hints(DataOptions) == get_type_hints(DataConfig)
@@ -78,7 +82,10 @@ class TestOneField:
     def test_the_flags_of_the_default_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         listed = flags("", capsys)
         assert len(listed) == len(set(listed))
-        assert set(listed) == {*PRUNE, *DATA} | COMMAND[""] | EVERYWHERE | {"help", "version"}
+        assert set(listed) == {*PRUNE, *TUNE, *DATA} | COMMAND[""] | EVERYWHERE | {
+            "help",
+            "version",
+        }
 
     @pytest.mark.parametrize("command", ["apply", "inspect", "compare", "sensitivity"])
     def test_the_flags_of_the_other_commands(
@@ -87,7 +94,11 @@ class TestOneField:
         listed = set(flags(command, capsys)) - {"help", "version"}
         assert listed == {*DATA} | COMMAND[command] | EVERYWHERE
 
-    @pytest.mark.parametrize("kind", [DataConfig, PruneConfig])
+    def test_the_flags_of_fine_tuning(self, capsys: pytest.CaptureFixture[str]) -> None:
+        listed = set(flags("finetune", capsys)) - {"help", "version"}
+        assert listed == {*TUNE, *DATA} | COMMAND["finetune"] | EVERYWHERE
+
+    @pytest.mark.parametrize("kind", [DataConfig, PruneConfig, TuneConfig])
     def test_every_field_is_documented(self, kind: type[Any]) -> None:
         documented = re.findall(r"^        (\w+): \S", kind.__doc__ or "", flags=re.MULTILINE)
         assert documented == [field.name for field in dataclasses.fields(kind)]
@@ -131,6 +142,7 @@ class TestDefaults:
             "max_layer_ratio": 0.9,
             "include": (),
             "exclude": (),
+            "finetune": False,
             "seed": 0,
         }
 
@@ -166,10 +178,13 @@ class TestBudgets:
 
 
 class TestSplitting:
-    """`prune_configs` and `data_config`."""
+    """`recovery_configs` and `data_config`."""
 
     def test_every_option_finds_its_configuration(self) -> None:
-        pruning, reading = prune_configs({"macs": "1.2G", "samples": 7, "seed": 3, "scale": 2.0})
+        pruning, tuning, reading = recovery_configs(
+            {"macs": "1.2G", "samples": 7, "seed": 3, "scale": 2.0}
+        )
+        assert tuning is None
         assert pruning == PruneConfig(macs="1.2G", seed=3)
         assert reading == DataConfig(samples=7, scale=2.0)
         assert data_config({"threads": 2}) == DataConfig(threads=2)
@@ -181,7 +196,7 @@ class TestSplitting:
 
     def test_of_prune_too(self) -> None:
         with pytest.raises(UsageError) as caught:
-            prune_configs({"macs": 0.5, "criterium": "l1"})  # type: ignore[typeddict-unknown-key]
+            recovery_configs({"macs": 0.5, "criterium": "l1"})  # type: ignore[typeddict-unknown-key]
         message = str(caught.value)
         assert message.startswith("unknown option 'criterium'; there are ")
         assert "criterion" in message.partition(";")[2]
@@ -189,7 +204,7 @@ class TestSplitting:
 
     def test_a_misspelt_budget_is_the_thing_to_say(self) -> None:
         with pytest.raises(UsageError, match="unknown option 'mac'"):
-            prune_configs({"mac": 0.5})  # type: ignore[typeddict-unknown-key]
+            recovery_configs({"mac": 0.5})  # type: ignore[typeddict-unknown-key]
 
 
 NAN, INF = float("nan"), float("inf")
@@ -341,7 +356,7 @@ class TestRefusals:
         given: dict[str, Any] = {"macs": 0.5, **options}
         makers: list[Callable[..., object]] = [
             PruneConfig,
-            lambda **given: prune_configs(given),  # type: ignore[arg-type]
+            lambda **given: recovery_configs(given),  # type: ignore[arg-type]
         ]
         for make in makers:
             with pytest.raises(UsageError) as caught:
@@ -353,7 +368,7 @@ class TestRefusals:
             "macs": 0.5, "image_size": [28, 30], "mean": [0.5, 1], "std": [2], "include": ["a*"],
             "exclude": [],
         }  # fmt: skip
-        pruning, reading = prune_configs(options)
+        pruning, _, reading = recovery_configs(options)
         assert pruning == PruneConfig(macs=0.5, include=("a*",), exclude=())
         assert reading == DataConfig(image_size=(28, 30), mean=(0.5, 1), std=(2,))
         assert (type(pruning.include), type(reading.mean)) == (tuple, tuple)
@@ -372,7 +387,7 @@ class TestRefusals:
         """A bare string would be read letter by letter, and `*` alone matches everything."""
         options: Any = {"macs": 0.5, option: "conv*"}
         try:
-            pruning, _ = prune_configs(options)
+            pruning, *_ = recovery_configs(options)
         except UsageError as error:
             assert f"--{option}" in str(error)  # noqa: PT017 - either answer will do
         else:

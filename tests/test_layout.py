@@ -25,6 +25,7 @@ ROOMS = (
     "report",
     "subject",
     "finetune",
+    "recover",
     "search",
     "checks",
     "execute",
@@ -36,7 +37,9 @@ ROOMS = (
 
 MAKES_NODES = {
     "calibration/taps.py",
-    "finetune/losses.py",
+    "finetune/features.py",
+    "finetune/losses/terms.py",
+    "finetune/own_loss.py",
     "selection/staircase.py",
     "surgery/verify.py",
 }

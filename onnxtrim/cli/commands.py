@@ -7,9 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -23,10 +23,13 @@ from onnxtrim.cli.outputs import (
     target_of,
     write,
 )
-from onnxtrim.cli.speech import Speech, pace_of, progress_of, say_setup, say_tuned
+from onnxtrim.cli.speech import Speech, progress_of, say_setup, watch_of
 from onnxtrim.config import DEFAULT_CRITERION, CriterionName, DataConfig, PruneConfig
 from onnxtrim.errors import OnnxtrimError
 from onnxtrim.finetune.config import TuneConfig
+
+if TYPE_CHECKING:
+    from onnxtrim.report import Tuning
 
 __all__ = ["app", "main"]
 
@@ -57,8 +60,16 @@ app = App(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Recovery(TuneConfig):
+    """The options of tuning beside those of pruning, with which they share the seed."""
+
+    seed: Annotated[int, Parameter(parse=False)] = 0
+
+
 _Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
 _Tuning = Annotated[TuneConfig | None, Parameter(name="*")]
+_Recovering = Annotated[_Recovery | None, Parameter(name="*", group="With --finetune")]
 _Reading = Annotated[DataConfig | None, Parameter(name="*", consume_multiple=True)]
 _Speaking = Annotated[Speech | None, Parameter(name="*")]
 _Output = Annotated[Path | None, Parameter(alias="-o")]
@@ -69,11 +80,13 @@ def prune(
     model: Path,
     *,
     data: Path | None = None,
+    train_data: Path | None = None,
     output: _Output = None,
     report: tuple[Path, ...] = (),
     plan: Path | None = None,
     metric: str | None = None,
     pruning: _Pruning = None,
+    tuning: _Recovering = None,
     reading: _Reading = None,
     speech: _Speaking = None,
 ) -> None:
@@ -83,6 +96,8 @@ def prune(
         model: The .onnx file.
         data: Calibration inputs: a folder of images (class sub-folders are labels), of .npy or
             .npz or of test_data_set_N, or one .npy or .npz file.
+        train_data: What --finetune learns from, all of it, whatever --samples says; the calibration
+            inputs by default, which are few.
         output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
         report: Where the report goes, as .json or .md; repeatable.
         plan: Where the plan goes, as JSON; `onnxtrim apply` replays it.
@@ -90,18 +105,24 @@ def prune(
             (onnx.ModelProto) and returns a figure, the higher the better. By default accuracy where
             there are labels, else agreement with the original, else the error of the outputs.
         pruning: What to remove.
+        tuning: What to learn, and how fast.
         reading: How to read the data.
         speech: How to say it.
     """
     speech = speech or Speech()
     check_suffixes("--report", report, REPORTS)
-    target = target_of(model, output, [*report, *([plan] if plan else [])], [data])
+    target = target_of(model, output, [*report, *([plan] if plan else [])], [data, train_data])
     from onnxtrim import api
 
+    options: dict[str, Any] = asdict(tuning or _Recovery()) | asdict(pruning or PruneConfig())
+    options |= asdict(reading or DataConfig()) | {"train_data": train_data, "metric": metric}
     with progress_of(speech) as progress, reproducer(target):
-        options: dict[str, Any] = asdict(pruning or PruneConfig()) | asdict(reading or DataConfig())
-        result = api.prune(model, data, metric=metric, progress=progress, **options)
-    write(result, target, report, plan, speech)
+        watch = watch_of(progress)
+        result = api.prune(model, data, progress=progress, watch=watch, **options)
+    write(result, target, report, {plan: result.plan.to_json()} if plan else {}, speech)
+    if result.untuned is not None:
+        raise result.untuned
+    _end_if_interrupted(result.report.tuning)
 
 
 @app.command
@@ -136,7 +157,7 @@ def apply(
     with progress_of(speech) as progress, reproducer(target):
         options: dict[str, Any] = asdict(reading or DataConfig())
         result = api.apply(model, plan, data, metric=metric, progress=progress, **options)
-    write(result, target, report, None, speech)
+    write(result, target, report, {}, speech)
 
 
 @app.command
@@ -265,6 +286,7 @@ def fine_tune(
     data: Path,
     teacher: Path | None = None,
     output: _Output = None,
+    report: tuple[Path, ...] = (),
     tuning: _Tuning = None,
     reading: _Reading = None,
     speech: _Speaking = None,
@@ -278,23 +300,21 @@ def fine_tune(
         data: Samples to learn from; a tenth is held out to judge by.
         teacher: The model as it was before it was pruned, whose outputs are the targets.
         output: Where the tuned model goes; beside the model as NAME-tuned.onnx by default.
+        report: Where the report goes, as .json or .md; repeatable.
         tuning: What to learn, and how fast.
         reading: How to read the data.
         speech: How to say it.
     """
     speech = speech or Speech()
-    target = target_of(model, output, [], [teacher, data], ending="tuned")
+    check_suffixes("--report", report, REPORTS)
+    target = target_of(model, output, report, [teacher, data], ending="tuned")
     from onnxtrim import api
 
-    with pace_of(speech) as watch:
+    with progress_of(speech) as progress:
         options: dict[str, Any] = asdict(tuning or TuneConfig()) | asdict(reading or DataConfig())
-        result = api.fine_tune(model, data, teacher, watch=watch, **options)
-    result.save(target)
-    say_tuned(result, speech)
-    if not speech.quiet and not speech.json:
-        print(f"written: {target}")
-    if result.tuned.interrupted:
-        raise KeyboardInterrupt
+        result = api.fine_tune(model, data, teacher, watch=watch_of(progress), **options)
+    write(result, target, report, {}, speech)
+    _end_if_interrupted(result.report)
 
 
 @app.command
@@ -316,6 +336,12 @@ def setup_training(
     from onnxtrim.finetune import setup_training as set_up
 
     say_setup(set_up(wheel=wheel, python=python), speech)
+
+
+def _end_if_interrupted(tuning: "Tuning | None") -> None:
+    """Raises KeyboardInterrupt where Ctrl-C has ended a run whose result is written by now."""
+    if tuning is not None and tuning.interrupted:
+        raise KeyboardInterrupt
 
 
 def main(argv: Sequence[str] | None = None) -> int:

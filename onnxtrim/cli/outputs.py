@@ -1,6 +1,7 @@
 """Where results go: every path is looked at before the work, and written whole or not at all."""
 
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -10,7 +11,7 @@ from onnxtrim.cli.speech import Speech, say
 from onnxtrim.errors import LoadError, OutputError, UsageError, VerificationError
 
 if TYPE_CHECKING:
-    from onnxtrim.api import PruneResult
+    from onnxtrim.api import PruneResult, TuneResult
     from onnxtrim.report import Document
 
 __all__ = [
@@ -72,25 +73,39 @@ def check_suffixes(option: str, paths: Sequence[Path], suffixes: Sequence[str]) 
 
 
 def write(
-    result: "PruneResult",
+    result: "PruneResult | TuneResult",
     target: Path,
     reports: Sequence[Path],
-    plan: Path | None,
+    others: Mapping[Path, str],
     speech: Speech,
 ) -> None:
-    """Writes the model, the plan and the reports, then says what there is to say."""
+    """Writes the model, the reports and other texts, then says what there is to say."""
     from onnxtrim.graph.save import atomic_write, refuse_overwriting
 
-    refuse_overwriting([*reports, *([plan] if plan else [])], result.sources)
+    refuse_overwriting([*reports, *others], result.sources)
     texts = _rendered(result.report, reports)
-    if plan is not None:
-        texts[plan] = result.plan.to_json()
-    result.save(target)
-    for path, text in texts.items():
+    _save(result, target)
+    for path, text in {**texts, **others}.items():
         atomic_write(path, text)
     say(result.report, speech)
     if not speech.quiet and not speech.json:
         print(f"written: {target}")
+
+
+def _save(result: "PruneResult | TuneResult", target: Path) -> None:
+    """Writes the model, elsewhere where it cannot be written any more: it may be hours of work.
+
+    Raises:
+        OutputError: it is not at `target`; the message says where it is, if anywhere.
+    """
+    try:
+        result.save(target)
+    except OutputError as error:
+        try:
+            spare = result.save(Path(tempfile.mkdtemp(prefix="onnxtrim-"), target.name))
+        except (OSError, OutputError):
+            raise error from None
+        raise OutputError(f"{error}; it was written to {spare}, take it from there") from error
 
 
 def publish(document: "Document", reports: Sequence[Path], speech: Speech) -> None:

@@ -12,13 +12,11 @@ from cyclopts import Parameter
 from onnxtrim.errors import UsageError
 
 if TYPE_CHECKING:
-    from onnxtrim.calibration import Progress
     from onnxtrim.finetune import TrainingSetup
     from onnxtrim.finetune.course import Pace
-    from onnxtrim.finetune.result import TuneResult
     from onnxtrim.report import Document
 
-__all__ = ["Speech", "pace_of", "progress_of", "say", "say_setup", "say_tuned"]
+__all__ = ["Speech", "progress_of", "say", "say_setup", "watch_of"]
 
 _PIPED_WIDTH = 120
 
@@ -76,57 +74,24 @@ def say_setup(setup: "TrainingSetup", speech: Speech) -> None:
         )
 
 
-def say_tuned(result: "TuneResult", speech: Speech) -> None:
-    """Shows what was learned, as asked."""
-    tuned = result.tuned
-    if speech.json:
-        facts = {
-            "metric": {"name": result.metric, "before": result.before, "after": result.after},
-            "loss": {"before": tuned.before, "after": tuned.after},
-            "looks": [asdict(look) for look in tuned.looks],
-            "steps": tuned.steps,
-            "images_s": tuned.images_s,
-            "seconds": result.seconds,
-            "interrupted": tuned.interrupted,
-            "untrained": tuned.untrained,
-            "warnings": tuned.warnings,
-        }
-        print(json.dumps(facts, indent=1))
-    elif not speech.quiet:
-        print(
-            f"{tuned.steps} steps, {tuned.images_s:.0f} images/s, {result.seconds:.1f} s in all\n"
-            f"on held-out samples: {result.metric} {result.before:.4f} -> {result.after:.4f}, "
-            f"loss {tuned.before:.4g} -> {tuned.after:.4g}"
-        )
-        for line in (*(f"not trained: {one}" for one in tuned.untrained), *tuned.warnings):
-            print(line)
+def watch_of(show: Callable[..., None] | None) -> "Callable[[Pace], None] | None":
+    """Returns what shows how far training is, on the bars of `progress_of`."""
+    if show is None:
+        return None
+
+    def watch(pace: "Pace") -> None:
+        facts = f"loss {pace.loss:.4f}, rate {pace.rate:.1e}, {pace.images_s:.0f} images/s"
+        show("tuning", pace.step, pace.steps, facts)
+
+    return watch
 
 
 @contextmanager
-def progress_of(speech: Speech) -> Iterator["Progress | None"]:
-    """Yields what shows progress on standard error; None where nobody watches."""
-    with _bars(speech) as show:
-        yield show
+def progress_of(speech: Speech) -> Iterator[Callable[..., None] | None]:
+    """Yields what shows progress on standard error; None where nobody watches.
 
-
-@contextmanager
-def pace_of(speech: Speech) -> Iterator["Callable[[Pace], None] | None"]:
-    """Yields what shows how far training is; None where nobody watches."""
-    with _bars(speech) as show:
-        if show is None:
-            yield None
-            return
-
-        def watch(pace: "Pace") -> None:
-            facts = f"loss {pace.loss:.4f}, rate {pace.rate:.1e}, {pace.images_s:.0f} images/s"
-            show("tuning", pace.step, pace.steps, facts)
-
-        yield watch
-
-
-@contextmanager
-def _bars(speech: Speech) -> Iterator[Callable[..., None] | None]:
-    """Yields what moves the bar of something on standard error; None where nobody watches."""
+    It is called with (what, done, total), and may be given facts to be shown beside.
+    """
     if speech.quiet or not sys.stderr.isatty():
         yield None
         return

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.interrupt import end_asked
 from onnxtrim.finetune.lessons import Lessons
 from onnxtrim.finetune.remote import RemoteTrainer
-from onnxtrim.finetune.schedule import rate_at
+from onnxtrim.finetune.schedule import orders_of
 from onnxtrim.graph.runtime import Arrays
 
-__all__ = ["Course", "Look", "Pace", "Record", "learn", "mean_loss"]
+__all__ = ["Course", "Look", "Pace", "Record", "learn", "look_at", "mean_loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Record:
         samples: how many were seen, those that were seen again counted again.
         seconds: spent on steps.
         interrupted: whether Ctrl-C was pressed.
-        trouble: what ended the run before its time.
+        troubles: what ended the run before its time, and what could not be done, a sentence each.
     """
 
     looks: list[Look]
@@ -78,7 +78,7 @@ class Record:
     samples: int = 0
     seconds: float = 0.0
     interrupted: bool = False
-    trouble: str | None = None
+    troubles: list[str] = field(default_factory=list)
 
     @property
     def best(self) -> Look:
@@ -103,15 +103,15 @@ def learn(trainer: RemoteTrainer, course: Course, record: Record) -> None:
         try:
             for epoch in range(course.config.epochs):
                 _train(trainer, course, record, epoch, ended)
-                if record.trouble is not None:
+                if record.troubles:
                     break
-                _look(trainer, course, record)
+                look_at(trainer, course, record)
                 if record.interrupted or record.late >= course.config.patience:
                     break
         except TrainingError as error:
             if not record.best.step:
                 raise
-            record.trouble = str(error)
+            record.troubles.append(f"stopped after step {record.steps}: {error}")
 
 
 def mean_loss(losses: Iterable[tuple[float, int]]) -> float:
@@ -124,37 +124,36 @@ def _train(
     trainer: RemoteTrainer, course: Course, record: Record, epoch: int, ended: Callable[[], bool]
 ) -> None:
     """Takes the steps of one epoch, until it ends, the loss is no number, or the user ends it."""
-    config = course.config
-    steps = len(course.lessons) * config.epochs
-
-    def rate(step: int) -> float:
-        return rate_at(step, steps, config.lr, config.warmup)
-
-    orders = ({"rate": rate(step)} for step in itertools.count(record.steps))
+    config, batches = course.config, len(course.lessons)
+    orders = list(orders_of(batches, epoch, config))
+    steps = sum(order.step for order in orders) * config.epochs
     start, spent = time.perf_counter(), record.seconds
-    with closing(_answers(trainer, "train", course.lessons.epoch(epoch), orders)) as answers:
-        for loss, count in answers:
-            record.steps += 1
+    sent = map(asdict, orders)
+    with closing(_answers(trainer, "train", course.lessons.epoch(epoch), sent)) as answers:
+        for place, (order, (loss, count)) in enumerate(zip(orders, answers, strict=False)):
+            record.steps += order.step
             record.samples += count
             record.seconds = spent + time.perf_counter() - start
             if not math.isfinite(loss):
-                record.trouble = f"the loss is {loss}; lower --lr"
+                record.troubles.append(
+                    f"stopped after step {record.steps}: the loss is {loss}; lower --lr"
+                )
                 return
             if course.watch is not None:
+                seen = epoch * batches + place + 1
+                left = record.seconds / seen * (config.epochs * batches - seen)
                 pace = record.samples / record.seconds
-                left = (steps - record.steps) * record.seconds / record.steps
-                now = record.steps
-                course.watch(Pace(now, steps, loss, rate(now - 1), pace, left))
+                course.watch(Pace(record.steps, steps, loss, order.rate, pace, left))
             if ended():
                 record.interrupted = True
                 return
 
 
-def _look(trainer: RemoteTrainer, course: Course, record: Record) -> None:
+def look_at(trainer: RemoteTrainer, course: Course, record: Record) -> None:
     """Notes the loss on held-out samples, and has the weights saved where it is the least yet."""
     answers = _answers(trainer, "evaluate", course.exam.epoch(), itertools.repeat({}))
     look = Look(record.steps, mean_loss(answers))
-    if look.loss < record.best.loss:
+    if not record.looks or look.loss < record.best.loss:
         trainer.ask("save", path=str(course.best))
     record.looks.append(look)
 

@@ -12,7 +12,8 @@ __all__ = ["end_asked"]
 def end_asked() -> Iterator[Callable[[], bool]]:
     """Yields what says whether Ctrl-C was pressed inside; pressed again, it works as ever.
 
-    Outside the main thread, to which Python hands all signals, nothing changes.
+    Outside the main thread, to which Python hands all signals, nothing changes, nor where Ctrl-C is
+    ignored, as by what a shell runs in the background.
     """
     asked = False
 
@@ -21,10 +22,12 @@ def end_asked() -> Iterator[Callable[[], bool]]:
         asked = True
         signal.signal(signal.SIGINT, before)
 
-    if threading.current_thread() is not threading.main_thread():
+    before = signal.getsignal(signal.SIGINT)
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or before == signal.SIG_IGN:
         yield lambda: False
         return
-    before = signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, note)
     try:
         yield lambda: asked
     finally:

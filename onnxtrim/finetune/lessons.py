@@ -1,11 +1,16 @@
 """What is learned from: batches, and the targets of each.
 
 The samples are shuffled into batches once, and the batches come in a new order in every epoch. So
-what the teacher answers to a batch is good for all epochs.
+what the teacher answers to a batch is good for all epochs, unless its images are changed in each.
 """
 
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+import errno
+import os
+import shutil
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +20,26 @@ import onnx_ir as ir
 
 from onnxtrim.calibration.data.dataset import Batch, Dataset, divisible
 from onnxtrim.calibration.data.feeding import padded
-from onnxtrim.calibration.evaluate import check_labels
-from onnxtrim.finetune.losses import Goal, one_hot, softened, target_name
+from onnxtrim.errors import TrainingError
+from onnxtrim.finetune.augment import Augmentation, augmented
+from onnxtrim.finetune.losses import Goal, OwnLoss, targets_of
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Lessons", "Teacher"]
+__all__ = ["Lessons", "Prompter", "Teacher"]
 
 _KEPT_BYTES = 256 << 20
+_SPARE_BYTES = 256 << 20
+"""What stays free on the disk, for weights and for others."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Teacher:
-    """A model that says what is right; what it answered once is kept.
+    """A model that says what is right; what it answered once is kept, while there is room.
 
     Args:
         model: the model.
-        folder: takes the answers that are beyond 256 MB.
+        folder: takes the answers that are beyond 256 MB, as long as the disk has as much free.
         threads: threads of the runtime; 0 lets it choose.
         room: bytes of answers that stay in memory.
     """
@@ -42,22 +52,50 @@ class Teacher:
         self._folder, self._room = folder, room
         self._kept: dict[str, Arrays] = {}
 
-    def answers(self, key: str, batch: Batch) -> Arrays:
-        """Returns the outputs for a batch, which is known by its key from then on."""
+    def answers(self, batch: Batch, key: str | None = None) -> Arrays:
+        """Returns the outputs for a batch; where it has a key, it is known by that from then on.
+
+        Raises:
+            TrainingError: the folder cannot be written.
+        """
+        if key is None:
+            return self._runner(batch.inputs)
         if key in self._kept:
             return self._kept[key]
-        path, names = self._folder / f"{key}.npz", self._runner.output_names
+        path = self._folder / f"{key}.npz"
         if path.exists():
             with np.load(path) as stored:
-                return {name: stored[f"arr_{i}"] for i, name in enumerate(names)}
+                return dict(zip(self._runner.output_names, stored.values(), strict=True))
         found = self._runner(batch.inputs)
         size = sum(array.nbytes for array in found.values())
         if size <= self._room:
             self._room -= size
             self._kept[key] = found
         else:
-            np.savez(path, *(found[name] for name in names))
+            _keep(path, [found[name] for name in self._runner.output_names])
         return found
+
+
+class Prompter:
+    """Who computes what a learner is fed beside inputs and targets.
+
+    Args:
+        model: fed the inputs of the learner, and some of the teacher's answers.
+        forced: the names of these.
+        folder: where they are kept, as those of a teacher.
+        threads: threads of the runtime; 0 lets it choose.
+    """
+
+    def __init__(
+        self, model: ir.Model, forced: Sequence[str], folder: Path, threads: int = 0
+    ) -> None:
+        """Runs nothing yet."""
+        self._model, self._forced = Teacher(model, folder, threads), forced
+
+    def prompts(self, batch: Batch, answers: Arrays, key: str | None = None) -> Arrays:
+        """Returns what the learner is fed with a batch; its key is that of the teacher."""
+        inputs = {**batch.inputs, **{name: answers[name] for name in self._forced}}
+        return self._model.answers(replace(batch, inputs=inputs), key and f"{key}-prompts")
 
 
 class Lessons:
@@ -74,6 +112,7 @@ class Lessons:
         goals: what is learned.
         teacher: who knows the targets; the labels where there is none.
         seed: of the order; None for that of the data. Data that cannot be divided keep theirs.
+        change: how images are changed, in each epoch in another way; None for not at all.
     """
 
     def __init__(
@@ -81,14 +120,26 @@ class Lessons:
         name: str,
         data: Dataset,
         size: int | None,
-        goals: Sequence[Goal],
+        goals: Sequence[Goal | OwnLoss],
         teacher: Teacher | None,
         seed: int | None = None,
+        change: Augmentation | None = None,
     ) -> None:
         """Reads nothing yet."""
         self._name, self._data, self._goals, self._teacher = name, data, goals, teacher
         self._size, self._fills = size or 1, size is not None
         self._seed = seed if divisible(data) else None
+        self._change = change
+        self._prompter: Prompter | None = None
+
+    def taught(
+        self, goals: Sequence[Goal | OwnLoss], teacher: Teacher | None, prompter: Prompter | None
+    ) -> "Lessons":
+        """Returns the same batches for a learner that is a part of the model."""
+        other = copy(self)
+        other._name = f"{self._name}-learner"
+        other._goals, other._teacher, other._prompter = goals, teacher, prompter
+        return other
 
     def __len__(self) -> int:
         """Returns the number of batches in an epoch."""
@@ -103,7 +154,9 @@ class Lessons:
             for index, batch in batches:
                 short = self._fills and batch.count < self._size
                 whole = padded(batch, self._size) if short else batch
-                yield {**whole.inputs, **self._targets(index, whole)}, batch.count
+                if self._change is not None:
+                    whole = augmented(whole, self._change, number, index)
+                yield {**whole.inputs, **self._beside(index, whole)}, batch.count
 
     def _batches(self, number: int) -> Generator[tuple[int, Batch], None, None]:
         """Yields the batches of an epoch, each with its place in the first one."""
@@ -116,28 +169,33 @@ class Lessons:
             for batch in self._data.subset(chosen).batches(self._size):
                 yield int(index), batch
 
-    def _targets(self, index: int, batch: Batch) -> Mapping[str, npt.NDArray[Any]]:
-        """Returns the target of every goal for a batch."""
-        if self._teacher is None:
-            return {target_name(goal.output): _labelled(goal, batch) for goal in self._goals}
-        found = self._teacher.answers(f"{self._name}-{index}", batch)
-        return {target_name(goal.output): _taught(goal, found) for goal in self._goals}
+    def _beside(self, index: int, batch: Batch) -> Arrays:
+        """Returns the target of every goal for a batch, and what else the learner is fed."""
+        key = f"{self._name}-{index}" if self._change is None else None
+        known = {} if self._teacher is None else self._teacher.answers(batch, key)
+        prompts = {} if self._prompter is None else self._prompter.prompts(batch, known, key)
+        return targets_of(self._goals, batch, known) | prompts
 
 
-def _taught(goal: Goal, answers: Arrays) -> npt.NDArray[Any]:
-    """Returns the target that the answers of a teacher are."""
-    answer = answers[goal.output]
-    return softened(answer, goal.temperature) if goal.kind == "cross-entropy" else answer
-
-
-def _labelled(goal: Goal, batch: Batch) -> npt.NDArray[np.float32]:
-    """Returns the target that the labels are; a batch that was filled up repeats its last one.
+def _keep(path: Path, arrays: Sequence[npt.NDArray[Any]]) -> None:
+    """Writes arrays whole, or not at all where the disk has no room for them.
 
     Raises:
-        DataError: a label is no class of the model.
+        TrainingError: it cannot be written there.
     """
-    if batch.labels is None:
-        raise ValueError("there are no labels and no teacher")
-    check_labels(batch.labels, goal.sizes[0])
-    labels = np.pad(batch.labels, (0, batch.length - batch.count), mode="edge")
-    return one_hot(labels, (len(labels), *goal.sizes))
+    part = path.with_suffix(".part")
+    size = sum(array.nbytes for array in arrays)
+    try:
+        if shutil.disk_usage(path.parent).free < size + _SPARE_BYTES:
+            return
+        with part.open("wb") as file:
+            np.savez(file, *arrays)
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if error.errno not in _NO_ROOM:
+            raise TrainingError(
+                f"the teacher's answers cannot be kept in {path.parent}: {error.strerror}; set "
+                "TMPDIR to a folder that can be written"
+            ) from error

@@ -3,7 +3,7 @@
 import json
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,15 @@ def environment_with(folder: Path | None) -> dict[str, str]:
     }
 
 
-def answer_of(python: Path, module: str, environment: Mapping[str, str]) -> Any:  # noqa: ANN401
+def answer_of(
+    python: Path, module: str, environment: Mapping[str, str], arguments: Sequence[str] = ()
+) -> Any:  # noqa: ANN401
     """Returns what a module of the worker says: JSON, on the last line of its output.
 
     Raises:
         TrainingError: it fails or says something else; the message is no more than the reason.
     """
-    output = run([str(python), "-m", f"onnxtrim_worker.{module}"], environment)
+    output = run([str(python), "-m", f"onnxtrim_worker.{module}", *arguments], environment)
     try:
         return json.loads(output.splitlines()[-1])
     except (IndexError, ValueError) as error:

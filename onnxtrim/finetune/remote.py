@@ -5,6 +5,8 @@ shared memory: one is filled while the worker reads the other.
 """
 
 import json
+import os
+import re
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -24,6 +26,8 @@ __all__ = ["Blocks", "RemoteTrainer"]
 _SLOTS = 2
 _ALIGNMENT = 64
 _GRACE_S = 5
+_LAST_WORDS = 1 << 16
+_CHATTER = re.compile(r"\[[VIW]:onnxruntime")
 
 
 class RemoteTrainer:
@@ -33,7 +37,8 @@ class RemoteTrainer:
 
     Args:
         runtime: who runs it.
-        folder: takes what it writes to standard error.
+        folder: a temporary one, which takes what it writes to standard error. The worker removes it
+            where this process dies before it can.
     """
 
     def __init__(self, runtime: TrainingRuntime, folder: Path) -> None:
@@ -41,8 +46,10 @@ class RemoteTrainer:
         self._said = folder / "stderr.txt"
         self._blocks = Blocks()
         with self._said.open("wb") as said:
+            said.write(b"\n" * _LAST_WORDS)  # a disk that is full later has room for why
+            said.seek(0)
             self._process = subprocess.Popen(
-                [str(runtime.python), "-m", "onnxtrim_worker.train"],
+                [str(runtime.python), "-m", "onnxtrim_worker.train", str(folder)],
                 env=runtime.environment(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -61,20 +68,26 @@ class RemoteTrainer:
         trace: TracebackType | None,
     ) -> None:
         """Ends the process, and frees the shared memory."""
-        with suppress(OSError):
-            self._input.close()
         try:
-            self._process.wait(_GRACE_S if kind is None else 0)
-        except subprocess.TimeoutExpired:
+            with suppress(OSError), self._input:
+                self._write("close")
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S if kind is None else 0)
+        finally:  # after a Ctrl-C in the meantime, too
             self._process.kill()
             self._process.wait()
-        self._output.close()
-        self._blocks.close()
+            self._output.close()
+            self._blocks.close()
 
     @property
     def pid(self) -> int:
         """Returns the id of the process."""
         return self._process.pid
+
+    @property
+    def dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process.poll() is not None
 
     def ask(self, verb: str, **details: object) -> dict[str, Any]:
         """Returns the answer to an order.
@@ -92,8 +105,7 @@ class RemoteTrainer:
             TrainingError: the worker has died; the message has its last words.
         """
         try:
-            self._input.write(json.dumps({"do": verb, **details}) + "\n")
-            self._input.flush()
+            self._write(verb, **details)
         except OSError as error:
             raise self._death() from error
 
@@ -110,8 +122,17 @@ class RemoteTrainer:
         return said
 
     def place(self, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-        """Returns where the worker finds copies of some arrays, until the next call but one."""
+        """Returns where the worker finds copies of some arrays, until the next call but one.
+
+        Raises:
+            TrainingError: there is no room for them.
+        """
         return self._blocks.place(arrays)
+
+    def _write(self, verb: str, **details: object) -> None:
+        """Writes an order; raises OSError where nobody reads it."""
+        self._input.write(json.dumps({"do": verb, **details}) + "\n")
+        self._input.flush()
 
     @property
     def _input(self) -> Any:  # noqa: ANN401
@@ -129,9 +150,11 @@ class RemoteTrainer:
             self._process.kill()
             status = self._process.wait()
         lines = self._said.read_text(encoding="utf-8", errors="replace").splitlines()
-        words = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        said = [line.strip() for line in lines if line.strip() and not _CHATTER.search(line)]
         ended = f"signal {-status}" if status < 0 else f"exit status {status}"
-        return TrainingError(f"training stopped: {words or 'no word of why'} ({ended})")
+        return TrainingError(
+            f"training stopped: {said[-1] if said else 'no word of why'} ({ended})"
+        )
 
 
 class Blocks:
@@ -146,6 +169,9 @@ class Blocks:
         """Returns where copies of some arrays lie: `slot`, `block`, and the `arrays` in it.
 
         They are there until the next call but one.
+
+        Raises:
+            TrainingError: there is no room for them.
         """
         places: list[dict[str, Any]] = []
         end = 0
@@ -171,7 +197,14 @@ class Blocks:
         block = self._blocks[slot]
         if block is None or block.size < size:
             self._free(slot)
-            block = self._blocks[slot] = SharedMemory(create=True, size=max(size, 1))
+            try:
+                block = self._blocks[slot] = SharedMemory(create=True, size=max(size, 1))
+                _claim(block)
+            except OSError as error:
+                raise TrainingError(
+                    f"there is no shared memory for a batch of {size / 1e6:.1f} MB "
+                    f"({error.strerror}); lower --batch-size, or allow for more (/dev/shm)"
+                ) from error
         return block
 
     def _free(self, slot: int) -> None:
@@ -181,3 +214,14 @@ class Blocks:
             block.close()
             block.unlink()
         self._blocks[slot] = None
+
+
+def _claim(block: SharedMemory) -> None:
+    """Takes the memory of a block; raises OSError where there is none.
+
+    Else Linux finds out when it is written to, and ends the process by SIGBUS.
+    """
+    place = Path("/dev/shm", block.name)
+    if place.exists():
+        with place.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, block.size)

@@ -1,6 +1,6 @@
 """Small edits of a graph that several rooms make."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ __all__ = [
     "shape_of",
     "substitute",
     "weight_bytes",
+    "with_outputs",
 ]
 
 _OLDEST_OPSET_WITH_WHERE = 9
@@ -68,6 +69,17 @@ def in_memory(model: ir.Model) -> ir.Model:
 def weight_bytes(model: ir.Model) -> int:
     """Returns the bytes of all initializers; nothing is read."""
     return sum(v.const_value.nbytes for v in initializers(model) if v.const_value is not None)
+
+
+def with_outputs(model: ir.Model, names: Iterable[str]) -> ir.Model:
+    """Returns a clone of `model` in which some tensors are outputs too."""
+    clone = model.clone()
+    graph = clone.graph
+    tensors = {value.name: value for node in graph for value in node.outputs}
+    outputs = dict.fromkeys([*graph.outputs, *(tensors[name] for name in names)])
+    graph.outputs.clear()
+    graph.outputs.extend(outputs)
+    return clone
 
 
 def shape_of(tensor: ir.TensorProtocol) -> ir.Shape:

@@ -1,39 +1,54 @@
-"""A classifier's scores before they are made probabilities."""
+"""Scores before they are made probabilities."""
+
+from collections.abc import Collection, Mapping
+from typing import Literal
 
 import onnx_ir as ir
 
-__all__ = ["ends_in_softmax", "without_softmax"]
+__all__ = ["Ending", "ends_in", "without_ending"]
 
-_SOFTMAX = ("Softmax", "LogSoftmax")
+Ending = Literal["softmax", "sigmoid"]
+"""What makes probabilities of scores: of all classes together, or of each by itself."""
+
+_OPERATORS: Mapping[Ending, tuple[str, ...]] = {
+    "softmax": ("Softmax", "LogSoftmax"),
+    "sigmoid": ("Sigmoid",),
+}
 
 
-def ends_in_softmax(model: ir.Model) -> bool:
-    """Returns whether the only output of `model` is made by a Softmax or LogSoftmax."""
-    return len(model.graph.outputs) == 1 and _softmax_of(model) is not None
+def ends_in(model: ir.Model, output: str, ending: Ending) -> bool:
+    """Returns whether an output of `model` is made by an ending, and read by nothing else."""
+    values = [value for value in model.graph.outputs if value.name == output]
+    return bool(values) and _maker(values[0], ending) is not None
 
 
-def without_softmax(model: ir.Model) -> ir.Model:
-    """Returns a clone whose only output is taken before the Softmax, under the same name.
+def without_ending(model: ir.Model, outputs: Collection[str], ending: Ending) -> ir.Model:
+    """Returns a clone whose `outputs` are taken before the ending, under the same names.
 
-    Where there is none, the clone is no different.
+    Those that have none stay as they are.
     """
     clone = model.clone()
-    node = _softmax_of(clone)
-    if node is None or node.inputs[0] is None:
-        return clone
-    logits, probabilities = node.inputs[0], node.outputs[0]
-    name = probabilities.name
-    clone.graph.outputs[0] = logits
-    clone.graph.remove(node, safe=True)
-    logits.name = name
+    graph = clone.graph
+    for place, value in enumerate(graph.outputs):
+        node = _maker(value, ending) if value.name in outputs else None
+        scores = None if node is None else node.inputs[0]
+        if node is None or scores is None:
+            continue
+        name = value.name
+        graph.outputs[place] = scores
+        graph.remove(node, safe=True)
+        scores.name = name
     return clone
 
 
-def _softmax_of(model: ir.Model) -> ir.Node | None:
-    """Returns the Softmax that makes the first output and nothing else."""
-    output = model.graph.outputs[0]
+def _maker(output: ir.Value, ending: Ending) -> ir.Node | None:
+    """Returns the node of the ending that makes an output, from scores that are no output too."""
     node = output.producer()
-    standard = node is not None and node.domain in ("", "ai.onnx") and node.op_type in _SOFTMAX
-    if node is None or not standard or output.uses() or node.inputs[0] is None:
+    if node is None or node.domain not in ("", "ai.onnx"):
         return None
-    return node if node.inputs[0].producer() is not None else None
+    if node.op_type not in _OPERATORS[ending] or output.uses():
+        return None
+    scores = node.inputs[0]
+    if scores is None or scores.producer() is None or scores.is_graph_output():
+        return None
+    return node

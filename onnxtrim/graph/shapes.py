@@ -5,13 +5,15 @@ where inference knows nothing do the stored ones stay: those of operators of oth
 behind sizes that are fed. A cut narrows them first (`surgery.cut`).
 """
 
+from collections.abc import Collection
+
 import onnx_ir as ir
 
 from onnxtrim.errors import ModelError
 from onnxtrim.graph import proto as edge
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes", "pinned", "unranked"]
+__all__ = ["Shape", "concrete_shapes", "dims", "infer_shapes", "pinned", "ranked", "unranked"]
 
 Shape = tuple[int | None, ...]
 """Sizes of a tensor; None where the size is not known before the run."""
@@ -96,19 +98,41 @@ def pinned(model: ir.Model, sample: Arrays) -> ir.Model:
     return clone
 
 
+def ranked(model: ir.Model, sample: Arrays) -> ir.Model:
+    """Returns a clone in which tensors of no known type or rank have what a run on `sample` finds.
+
+    These are made by operators of other domains, or follow from sizes that are fed. Their sizes
+    stay open. Where the runtime cannot run the model, so do types and ranks.
+    """
+    clone = model.clone()
+    values = [v for v in _interior(clone) if v.type is None or v.shape is None]
+    found = _outputs(model, {str(value.name) for value in values}, sample)
+    for value in values:
+        array = found.get(str(value.name))
+        if array is not None:
+            value.type = ir.TensorType(ir.DataType.from_numpy(array.dtype))
+            value.shape = ir.Shape([None] * array.ndim)
+    return clone
+
+
 def _measured(
     model: ir.Model, values: list[ir.Value], sample: Arrays
 ) -> dict[str, tuple[int, ...]]:
     """Returns the sizes that `values` have when `model` runs on `sample`."""
-    if not values:
+    names = {str(value.name) for value in values}
+    return {name: array.shape for name, array in _outputs(model, names, sample).items()}
+
+
+def _outputs(model: ir.Model, names: Collection[str], sample: Arrays) -> Arrays:
+    """Returns some tensors of `model` for `sample`; none where the runtime cannot run it."""
+    if not names:
         return {}
     clone = model.clone()
-    names = {value.name for value in values}
     outputs = [v for node in clone.graph for v in node.outputs if v.name in names]
     clone.graph.outputs.clear()
     clone.graph.outputs.extend(outputs)
     try:
-        return {name: a.shape for name, a in Runner(clone, optimize=False)(sample).items()}
+        return Runner(clone, optimize=False)(sample)
     except ModelError:
         return {}
 

@@ -1,7 +1,9 @@
 """A document as Markdown."""
 
-from onnxtrim.report.model import Comparison, Document, Report
-from onnxtrim.report.tables import Table, proof_samples, tables
+from collections.abc import Sequence
+
+from onnxtrim.report.model import Comparison, Document, Report, Tuning
+from onnxtrim.report.tables import Table, pace, proof_samples, tables
 
 __all__ = ["to_markdown"]
 
@@ -11,6 +13,10 @@ def to_markdown(document: Document) -> str:
     lines = [f"# {_title(document)}", ""]
     for table in tables(document):
         lines += [f"## {table.title}", "", *_grid(table), ""]
+    tuning = document.tuning if isinstance(document, Report) else document
+    if isinstance(tuning, Tuning):
+        lines += ["## How it learned", "", f"{pace(tuning)}.", ""]
+        lines += _listed("Cuts", tuning.cuts) + _listed("Not trained", tuning.untrained)
     if isinstance(document, Report):
         proof = document.verification
         lines += [
@@ -19,14 +25,18 @@ def to_markdown(document: Document) -> str:
             f"Equal to the masked original within {proof.max_rel_error:.1e} of its range "
             f"({proof.max_abs_error:.1e} absolute) on {proof_samples(proof.samples)}.",
             "",
-            "## Environment",
-            "",
-            ", ".join(f"{name} {value}" for name, value in document.environment.items()),
-            "",
         ]
-    if not isinstance(document, Comparison) and document.warnings:
-        lines += ["## Warnings", "", *(f"- {warning}" for warning in document.warnings), ""]
+    if isinstance(document, Report | Tuning):
+        versions = ", ".join(f"{name} {value}" for name, value in document.environment.items())
+        lines += ["## Environment", "", versions, ""]
+    if not isinstance(document, Comparison):
+        lines += _listed("Warnings", document.warnings)
     return "\n".join(lines)
+
+
+def _listed(title: str, sentences: Sequence[str]) -> list[str]:
+    """Returns the lines of a list, none where it is empty."""
+    return ["## " + title, "", *(f"- {one}" for one in sentences), ""] if sentences else []
 
 
 def _title(document: Document) -> str:

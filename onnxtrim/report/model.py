@@ -9,6 +9,7 @@ __all__ = [
     "SCHEMA",
     "BarrierRow",
     "CandidateRow",
+    "Change",
     "Comparison",
     "Curve",
     "CurvePoint",
@@ -16,6 +17,7 @@ __all__ = [
     "FrozenRow",
     "GroupRow",
     "Inspection",
+    "LookRow",
     "MetricValue",
     "ModelFacts",
     "Report",
@@ -23,6 +25,7 @@ __all__ = [
     "Side",
     "Spread",
     "Step",
+    "Tuning",
 ]
 
 SCHEMA = "onnxtrim.report/1"
@@ -138,6 +141,23 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """The name of a figure, and its value before and after."""
+
+    name: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class LookRow:
+    """The loss on held-out samples after so many steps."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """Which model it was, and for which input sizes its costs are counted."""
 
@@ -173,6 +193,34 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class Tuning:
+    """What a model learned. `metric`, `loss` and `looks` are of samples that were held out.
+
+    `model` is what was read: where a run pruned it too, it is its own teacher. `epochs` are those
+    that ended in a look, `images_s` are of the steps alone, and `seconds` of all.
+    """
+
+    schema: str
+    model: ModelFacts
+    teacher: ModelFacts | None
+    settings: dict[str, object]
+    learned_from: tuple[str, ...]
+    metric: Change
+    loss: Change
+    looks: tuple[LookRow, ...]
+    epochs: int
+    steps: int
+    images_s: float
+    seconds: float
+    interrupted: bool
+    cuts: tuple[str, ...]
+    untrained: tuple[str, ...]
+    environment: dict[str, str]
+    data: dict[str, object] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a run did. Every figure in it was measured or counted on the result."""
 
@@ -193,6 +241,7 @@ class Report:
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     candidates: tuple[CandidateRow, ...] = ()
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,5 +256,5 @@ class Sensitivity:
     warnings: tuple[str, ...] = ()
 
 
-Document = Report | Comparison | Inspection | Sensitivity
+Document = Report | Comparison | Inspection | Sensitivity | Tuning
 """Whatever can be shown."""

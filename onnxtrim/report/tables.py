@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from onnxtrim.calibration import Latency
 from onnxtrim.report.model import (
+    Change,
     Comparison,
     Document,
     Inspection,
@@ -12,11 +13,13 @@ from onnxtrim.report.model import (
     Report,
     Sensitivity,
     Side,
+    Tuning,
 )
 
-__all__ = ["Table", "figure", "proof_samples", "tables"]
+__all__ = ["Table", "figure", "pace", "proof_samples", "tables"]
 
 _ROUNDS_UP = 0.9995
+_SHARES = ("accuracy", "agreement")
 _UNITS = ((1e9, " G"), (1e6, " M"), (1e3, " k"))
 
 
@@ -33,11 +36,14 @@ def tables(document: Document) -> list[Table]:
     """Returns the tables of a document in the order of reading, empty ones left out."""
     if isinstance(document, Report):
         sides = _sides(document, document.latency_ratio)
-        found = [_candidates(document), _groups(document), _frozen(document), sides]
+        found = [_candidates(document), _groups(document), _frozen(document)]
+        found += [*([_learned(document.tuning)] if document.tuning else []), sides]
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
     elif isinstance(document, Sensitivity):
         found = [_curves(document)]
+    elif isinstance(document, Tuning):
+        found = [_looks(document), _learned(document)]
     else:
         found = [_inspected(document), _frozen(document), _barriers(document)]
     return [table for table in found if table.rows]
@@ -46,6 +52,15 @@ def tables(document: Document) -> list[Table]:
 def proof_samples(samples: int) -> str:
     """Returns what a proof ran on, as people read it."""
     return f"{samples} samples" if samples else "made-up inputs"
+
+
+def pace(tuning: Tuning) -> str:
+    """Returns what was learned from, how long and how fast, as people read it."""
+    epochs = "1 epoch" if tuning.epochs == 1 else f"{tuning.epochs} epochs"
+    return (
+        f"{tuning.steps} steps in {epochs}, {tuning.images_s:.0f} images/s, "
+        f"{tuning.seconds:.1f} s in all; learned from {' and '.join(tuning.learned_from)}"
+    )
 
 
 def figure(value: float) -> str:
@@ -89,7 +104,7 @@ def _curves(found: Sensitivity) -> Table:
 
 def _quality(metric: MetricValue) -> str:
     """Returns the figure of a metric as people read it."""
-    if metric.name in ("accuracy", "agreement"):
+    if metric.name in _SHARES:
         return f"{metric.value:.2%}"
     return f"{metric.value:.3g}"
 
@@ -108,6 +123,31 @@ def _groups(report: Report) -> Table:
         for row in report.groups
     )
     return Table("Groups", ("group", "before", "after", "kept", "step", "score"), rows)
+
+
+def _looks(tuning: Tuning) -> Table:
+    """Returns how the loss on held-out samples went during the run."""
+    rows = tuple((str(look.step), f"{look.loss:.4g}") for look in tuning.looks)
+    return Table("Looks at the held-out samples", ("step", "loss"), rows)
+
+
+def _learned(tuning: Tuning) -> Table:
+    """Returns what tuning did on the samples held out of those that were learned from."""
+    metric, loss = tuning.metric, tuning.loss
+    rows = (
+        (metric.name, *_changed(metric)),
+        (f"loss ({loss.name})", f"{loss.before:.4g}", f"{loss.after:.4g}", ""),
+    )
+    title = f"Tuning, judged on {tuning.data['held_out']} samples held out"
+    return Table(title, ("", "before", "after", "after - before"), rows)
+
+
+def _changed(metric: Change) -> tuple[str, str, str]:
+    """Returns a metric before and after, and by how much it changed."""
+    old, new = (_quality(MetricValue(metric.name, v)) for v in (metric.before, metric.after))
+    by = metric.after - metric.before
+    percents = metric.name in _SHARES
+    return old, new, f"{by * 100:+.2f} points" if percents else f"{by:+.3g}"
 
 
 def _inspected(inspection: Inspection) -> Table:
@@ -172,11 +212,22 @@ def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
             rows.append((name, f"{old:.2%}", f"{new:.2%}", f"{(new - old) * 100:+.2f} points"))
         elif name not in ("agreement", "relative_error"):  # those follow
             rows.append((name, f"{old:.5g}", f"{new:.5g}", f"{new - old:+.3g}"))
+    rows += _cut_row(document)
     if document.agreement is not None:
         rows.append(("agreement", "", f"{document.agreement:.2%}", ""))
     if document.relative_error is not None:
         rows.append(("output error", "", f"{document.relative_error:.3g}", ""))
     return Table("Result", ("", "before", "after", "after / before"), tuple(rows))
+
+
+def _cut_row(document: Report | Comparison) -> Sequence[tuple[str, ...]]:
+    """Returns the row of the metric between cut and tuning, or none where there is none."""
+    steps = document.steps if isinstance(document, Report) else ()
+    return [
+        (f"{step.metric.name}, before tuning", "", _quality(step.metric), "")
+        for step in steps
+        if step.metric is not None and step.metric_tuned is not None
+    ]
 
 
 def _counted(name: str, before: int, after: int) -> tuple[str, ...]:

@@ -3,8 +3,8 @@
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from onnxtrim.report.model import Comparison, Document, Inspection, Report
-from onnxtrim.report.tables import figure, proof_samples, tables
+from onnxtrim.report.model import Comparison, Document, Inspection, Report, Tuning
+from onnxtrim.report.tables import figure, pace, proof_samples, tables
 
 __all__ = ["show"]
 
@@ -29,6 +29,11 @@ def show(document: Document, console: Console) -> None:
             markup=False,
             highlight=False,
         )
+    tuning = document.tuning if isinstance(document, Report) else document
+    if isinstance(tuning, Tuning):
+        console.print(f"tuned: {pace(tuning)}", markup=False, highlight=False)
+        for sentence in (*tuning.cuts, *(f"not trained: {one}" for one in tuning.untrained)):
+            console.print(sentence, markup=False, highlight=False)
     if isinstance(document, Report):
         proof = document.verification
         console.print(

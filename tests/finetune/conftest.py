@@ -1,12 +1,15 @@
 """A home for the training runtime that is nobody's, and the real one where its wheel is known."""
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from finetune.twin.checking import Gradients
 from onnxtrim.finetune import TrainingRuntime, TrainingSetup, find_runtime, setup_training
 from onnxtrim.finetune.runtime import installed_runtime
 
@@ -17,6 +20,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("ONNXTRIM_TRAINING_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("PYTHONPATH", raising=False)
     return tmp_path / "home"
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Has Ctrl-C end what it should, even where the tests themselves run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -74,3 +85,13 @@ def runtime(request: pytest.FixtureRequest) -> TrainingRuntime:
         if installed_runtime() is None:
             pytest.skip("no training runtime is installed; run: onnxtrim setup-training")
         return find_runtime()
+
+
+@pytest.fixture(scope="session")
+def gradients(
+    runtime: TrainingRuntime, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gradients]:
+    """Yields the worker that computes gradients, started once."""
+    worker = Gradients(runtime, tmp_path_factory.mktemp("gradients"))
+    yield worker
+    worker.close()

@@ -63,11 +63,19 @@ class TestRealRuntime:
     ) -> None:
         out = tmp_path / "out.onnx"
         arguments = ["--data", str(DIGITS), "--epochs", "1", "--threads", "1", "-o", str(out)]
+        reports = [tmp_path / "r.json", tmp_path / "r.md"]
+        arguments += [word for path in reports for word in ("--report", str(path))]
         assert main(["finetune", str(thin), *arguments]) == 0
         lines = capfd.readouterr().out.splitlines()
-        assert lines[0].startswith("4 steps, ")
-        assert lines[1].startswith("on held-out samples: accuracy ")
+        assert "Tuning, judged on 30 samples held out" in [line.strip() for line in lines]
+        (said,) = [line for line in lines if line.startswith("tuned: ")]
+        assert said.startswith("tuned: 4 steps in 1 epoch, ")
+        assert said.endswith(" s in all; learned from labels")
         assert lines[-1] == f"written: {out}"
+        found = json.loads(reports[0].read_text())
+        assert (found["model"]["name"], found["teacher"]) == ("thin.onnx", None)
+        assert (found["data"]["samples"], found["data"]["held_out"]) == (300, 30)
+        assert reports[1].read_text().startswith("# thin.onnx\n")
 
     def test_the_models_it_was_read_from_are_not_written_over(self, thin: Path) -> None:
         result = onnxtrim.fine_tune(thin, DIGITS, LENET, epochs=1, threads=1)
@@ -99,3 +107,18 @@ def test_an_output_that_is_an_input_is_refused_before_any_work(
 ) -> None:
     assert main(["finetune", str(LENET), "--data", str(DIGITS), "-o", str(LENET)]) == 2
     assert str(LENET) in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("report", "said"), [("r.txt", "suffix must be .json or .md"), ("net.onnx", "net.onnx")]
+)
+def test_a_report_that_cannot_be_is_refused_before_any_work(
+    tmp_path: Path, report: str, said: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = shutil.copy(LENET, tmp_path / "net.onnx")
+    before = Path(model).read_bytes()
+    arguments = ["--data", str(DIGITS), "--report", str(tmp_path / report)]
+    assert main(["finetune", str(model), *arguments]) == 2
+    assert said in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+    assert Path(model).read_bytes() == before

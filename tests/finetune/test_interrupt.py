@@ -27,6 +27,14 @@ def test_afterwards_it_works_as_ever() -> None:
     assert not ended()
 
 
+def test_where_it_is_ignored_it_stays_so() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with end_asked() as ended:
+        signal.raise_signal(signal.SIGINT)
+        assert not ended()
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+
 def test_in_another_thread_nothing_is_changed() -> None:
     before, found = signal.getsignal(signal.SIGINT), []
 

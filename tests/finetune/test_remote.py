@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -57,6 +58,10 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
             "import sys; sys.stdout.write('{'); sys.exit('half an answer')",
             "training stopped: half an answer (exit status 1)",
         ),
+        (
+            "import sys; sys.exit('why\\n\\n2026-01-01 [I:onnxruntime:Default, a.cc:1 Apply] OK')",
+            "training stopped: why (exit status 1)",
+        ),
     ],
 )
 def test_a_death_is_an_error_with_the_last_words(tmp_path: Path, code: str, sentence: str) -> None:
@@ -73,6 +78,18 @@ def test_the_worker_is_gone_afterwards_whatever_it_does(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
+
+
+def test_a_second_ctrl_c_leaves_no_worker_either(tmp_path: Path) -> None:
+    stubborn = stand_in(tmp_path, "import time\nwhile True: time.sleep(9)")
+    trainer = RemoteTrainer(stubborn, tmp_path)
+    pid, block = trainer.pid, trainer.place({"a": np.zeros(3)})["block"]
+    with pytest.raises(KeyboardInterrupt), trainer:
+        threading.Timer(0.3, signal.raise_signal, [signal.SIGINT]).start()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(block)
 
 
 PARENT = """
@@ -147,6 +164,20 @@ class TestBlocks:
         blocks.close()
         with pytest.raises(FileNotFoundError):
             SharedMemory(name)
+
+    def test_too_little_memory_is_one_sentence_that_says_what_to_do(self, blocks: Blocks) -> None:
+        resource = pytest.importorskip("resource")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        try:
+            with pytest.raises(TrainingError) as caught:
+                blocks.place({"a": np.zeros(2_000_000, np.uint8)})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert str(caught.value) == (
+            "there is no shared memory for a batch of 2.0 MB (File too large); lower --batch-size, "
+            "or allow for more (/dev/shm)"
+        )
 
 
 def _check(place: dict[str, object], wanted: Arrays) -> None:

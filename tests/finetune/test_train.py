@@ -41,7 +41,9 @@ def trainer(runtime: TrainingRuntime, tmp_path: Path) -> Iterator[RemoteTrainer]
         yield trainer
 
 
-def build(trainer: RemoteTrainer, folder: Path, optimizer: str, decay: float = 0.0) -> None:
+def build(
+    trainer: RemoteTrainer, folder: Path, optimizer: str, decay: float = 0.0, **details: object
+) -> None:
     trainer.ask(
         "build",
         model=str(folder / "line.onnx"),
@@ -50,6 +52,7 @@ def build(trainer: RemoteTrainer, folder: Path, optimizer: str, decay: float = 0
         optimizer=optimizer,
         weight_decay=decay,
         threads=1,
+        **details,
     )
 
 
@@ -111,11 +114,58 @@ def test_its_steps_are_those_of_the_optimizer_and_only_weights_decay(
     build(trainer, tmp_path, optimizer, decay)
     before: Weights = (W.astype(np.float64), B.astype(np.float64))
     for batch, rate, wanted in zip(BATCHES, RATES, reference(), strict=True):
-        said = trainer.ask("train", batch=trainer.place(batch), rate=rate)["loss"]
+        said = trainer.ask("train", batch=trainer.place(batch), rate=rate, step=True)["loss"]
         assert said == pytest.approx(loss_and_gradients(*before, batch)[0], rel=1e-4)
         for found, want in zip(weights(trainer, tmp_path), wanted, strict=True):
             np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
         before = wanted
+
+
+def test_gradients_of_several_batches_make_one_step(trainer: RemoteTrainer, tmp_path: Path) -> None:
+    """Gradient descent goes by their mean; a step after fewer batches goes by the mean of those."""
+    build(trainer, tmp_path, "sgd", accumulate=3)
+    w, b = W.astype(np.float64), B.astype(np.float64)
+    for chosen in (BATCHES[:3], BATCHES[3:]):
+        gradients = [loss_and_gradients(w, b, batch)[1] for batch in chosen]
+        for batch in chosen:
+            last = batch is chosen[-1]
+            trainer.ask("train", batch=trainer.place(batch), rate=0.05, step=last)
+        w = w - 0.05 * np.mean([each[0] for each in gradients], axis=0)
+        b = b - 0.05 * np.mean([each[1] for each in gradients], axis=0)
+        for found, want in zip(weights(trainer, tmp_path), (w, b), strict=True):
+            np.testing.assert_allclose(found, want, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_a_gradient_is_no_longer_than_it_may_be(
+    trainer: RemoteTrainer, tmp_path: Path, accumulate: int
+) -> None:
+    build(trainer, tmp_path, "sgd", clip=0.1, accumulate=accumulate)
+    for place in range(accumulate):
+        last = place + 1 == accumulate
+        trainer.ask("train", batch=trainer.place(BATCHES[0]), rate=0.5, step=last)
+    _, gradients = loss_and_gradients(W, B, BATCHES[0])
+    length = np.sqrt(sum(np.sum(g**2) for g in gradients))
+    assert length > 0.2  # else nothing is clipped
+    for found, old, g in zip(weights(trainer, tmp_path), (W, B), gradients, strict=True):
+        np.testing.assert_allclose(found, old - 0.5 * 0.1 / length * g, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_what_is_zero_stays_zero_where_it_is_asked_to(
+    runtime: TrainingRuntime, tmp_path: Path, optimizer: str
+) -> None:
+    sparse, bias = np.where([[1, 0], [0, 1], [1, 1]], W, 0).astype("f4"), np.zeros(2, "f4")
+    model = ir.from_proto(proto_of(LINE, {"w": sparse, "b": bias}))
+    save(with_loss(model, [Goal("y", "mse")]), tmp_path / "line.onnx")
+    with RemoteTrainer(runtime, tmp_path) as trainer:
+        build(trainer, tmp_path, optimizer, 0.1, keep_zeros=True)
+        for batch, rate in zip(BATCHES, RATES, strict=True):
+            trainer.ask("train", batch=trainer.place(batch), rate=rate, step=True)
+        w, b = weights(trainer, tmp_path)
+    np.testing.assert_array_equal(w == 0, sparse == 0)
+    assert not np.any(w[sparse != 0] == sparse[sparse != 0])
+    assert np.all(b != 0)
 
 
 def test_looking_changes_nothing(trainer: RemoteTrainer, tmp_path: Path) -> None:
@@ -136,7 +186,7 @@ def test_ctrl_c_is_for_the_parent(trainer: RemoteTrainer, tmp_path: Path) -> Non
     ("verb", "details", "words"),
     [
         ("save", {"path": "x.npz"}, "ValueError: there is nothing to save yet; build comes first"),
-        ("build", {"mode": 1}, "Trainer.__init__() got an unexpected keyword argument 'mode'"),
+        ("build", {"mode": 1}, "Plan.__init__() got an unexpected keyword argument 'mode'"),
     ],
 )
 def test_an_order_that_makes_no_sense_is_its_end(

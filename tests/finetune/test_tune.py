@@ -13,10 +13,10 @@ from oracle import Arrays, proto_of
 
 from onnxtrim.calibration import Dataset, input_specs, open_data
 from onnxtrim.config import DataConfig
-from onnxtrim.errors import TrainingError
-from onnxtrim.finetune import TrainingRuntime
+from onnxtrim.errors import TrainingError, UsageError
+from onnxtrim.finetune import TrainingRuntime, study
 from onnxtrim.finetune import tune as room
-from onnxtrim.finetune.config import TuneConfig
+from onnxtrim.finetune.config import BatchNorm, TuneConfig
 from onnxtrim.finetune.course import Pace
 from onnxtrim.finetune.remote import RemoteTrainer
 from onnxtrim.finetune.tune import Tuned, tune
@@ -120,6 +120,28 @@ def test_statistics_are_those_of_the_samples_where_that_is_better(
     np.testing.assert_allclose(found.astype(np.float32), right["mean"], atol=0.2)
 
 
+def test_statistics_follow_the_batches_where_norms_are_trained(runtime: TrainingRuntime) -> None:
+    """The rate is nearly 0, so that nothing else moves, and the mean of the samples is far away."""
+    maps = Runner(_convolution())({"x": X})["c"].astype(np.float64)
+    m, v = maps.mean(axis=(0, 2, 3)), maps.var(axis=(0, 2, 3))
+    away = {"mean": (m + 8).astype("f4"), "var": v.astype("f4")}
+    student = normalize(ir.from_proto(proto_of(NET, drawn(0) | away)))
+    still = TuneConfig(epochs=1, lr=1e-9, bn="train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "own_statistics", lambda *_: {})  # it would do the same at once
+        result = tune(student, TEACHER, data(), still, READING, runtime)
+    found = constant(result.model.graph.initializers["mean"])
+    assert found is not None
+    # Ten batches of eight take a mean that is 8 away to 8 x 0.9^10 = 2.8 away.
+    np.testing.assert_allclose(found - m, 8 * 0.9**10, atol=0.3)
+
+
+@pytest.mark.parametrize("bn", ["frozen", "train"])
+def test_either_way_to_train_norms_learns(runtime: TrainingRuntime, bn: BatchNorm) -> None:
+    result = tuned(runtime, config=replace(CONFIG, epochs=12, bn=bn))
+    assert error(result.model) < error(net(1)) / 4
+
+
 def _convolution() -> ir.Model:
     """Returns what the normalisation of the teacher is fed."""
     text = """
@@ -147,6 +169,25 @@ def test_the_same_seed_gives_the_same_weights(runtime: TrainingRuntime) -> None:
     configs = [replace(CONFIG, epochs=1, seed=seed) for seed in (1, 1, 2)]
     first, again, other = (error(tuned(runtime, config=config).model) for config in configs)
     assert first == again != other
+
+
+def test_a_student_learns_from_images_that_are_changed_in_each_epoch(
+    runtime: TrainingRuntime,
+) -> None:
+    """Arrays of two channels are images where the layout says so."""
+    reading = replace(READING, layout="nchw")
+    config = replace(CONFIG, epochs=8, augment="flip+crop")
+    changed, plain = (
+        error(tune(net(1), TEACHER, data(), each, reading, runtime).model)
+        for each in (config, replace(config, augment="none"))
+    )
+    assert changed != plain
+    assert changed < error(net(1)) / 4
+
+
+def test_images_are_not_changed_where_there_are_none(runtime: TrainingRuntime) -> None:
+    with pytest.raises(UsageError, match=r"^--augment crop: no input has 4 axes with 1 or 3"):
+        tuned(runtime, config=replace(CONFIG, augment="crop"))
 
 
 def test_what_learns_nothing_is_as_it_was_and_says_so(runtime: TrainingRuntime) -> None:

@@ -20,6 +20,7 @@ from onnxtrim.graph.edit import (
     set_constant,
     shape_of,
     weight_bytes,
+    with_outputs,
 )
 
 
@@ -314,3 +315,14 @@ class TestSetConstant:
 def test_the_shape_of_a_tensor_is_known() -> None:
     assert shape_of(ir.Tensor(np.zeros((2, 0, 3)))) == [2, 0, 3]
     assert shape_of(ir.Tensor(np.zeros(()))) == []
+
+
+def test_tensors_become_outputs_once_each_and_the_model_is_not_changed() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[2] x) => (float[2] y)
+    { a = Neg (x) b = Exp (a) y = Relu (b) }"""
+    before = load(proto_of(text))
+    after = with_outputs(before, ["b", "y", "a"])
+    assert [value.name for value in after.graph.outputs] == ["y", "b", "a"]
+    assert [value.name for value in before.graph.outputs] == ["y"]
+    x = np.array([1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(run(after, {"x": x})["a"], -x)

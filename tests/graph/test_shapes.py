@@ -7,7 +7,7 @@ from oracle import Arrays, proto_of
 
 from onnxtrim.errors import ModelError, ShapeError
 from onnxtrim.graph import infer_shapes, load, normalize
-from onnxtrim.graph.shapes import Shape, concrete_shapes, dims, pinned, unranked
+from onnxtrim.graph.shapes import Shape, concrete_shapes, dims, pinned, ranked, unranked
 
 ONES: Arrays = {"w": np.ones((3, 4), np.float32), "v": np.ones((4, 2), np.float32)}
 
@@ -270,3 +270,33 @@ class TestPinned:
         assert [dims(value) for value in found.graph.inputs] == [(5, 3), (5, 2)]
         assert [dims(value) for value in found.graph.outputs] == [(5, 4), (2, 5)]
         assert [dims(value) for value in model.graph.inputs] == [(None, 3), (None, None)]
+
+
+class TestRanked:
+    """Types and ranks that inference does not know."""
+
+    TEXT = """
+    <ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]>
+    net (float[N, 3] x) => (float[N, 4] y)
+    { [own] u = com.microsoft.Gelu (x) i = Cast <to = 7> (u) r = Relu (x) y = MatMul (u, w) }
+    """
+
+    def test_they_are_those_of_a_run_and_sizes_stay_open(self) -> None:
+        text = self.TEXT.replace("(float[N, 4] y)", "(float[N, 4] y, int64[N, 3] i)")
+        model = normalize(load(proto_of(text.replace("r = Relu (x)", ""), {"w": ONES["w"]})))
+        found = ranked(model, {"x": np.zeros((2, 3), np.float32)})
+        made = {v.name: v for node in found.graph for v in node.outputs}
+        assert (made["u"].dtype, dims(made["u"])) == (ir.DataType.FLOAT, (None, None))
+        assert (made["i"].dtype, dims(made["i"])) == (ir.DataType.INT64, (None, 3))
+        assert dims(made["y"]) == (None, 4)
+
+    def test_what_is_known_stays(self) -> None:
+        text = self.TEXT.replace("com.microsoft.Gelu", "Neg")
+        model = normalize(load(proto_of(text, {"w": ONES["w"]})))
+        found = ranked(model, {"x": np.zeros((2, 3), np.float32)})
+        assert ir.to_proto(found) == ir.to_proto(model)
+
+    def test_where_the_runtime_cannot_run_it_they_stay_unknown(self) -> None:
+        text = self.TEXT.replace("com.microsoft.Gelu", "com.microsoft.NoSuchOperator")
+        model = normalize(load(proto_of(text, {"w": ONES["w"]})))
+        assert shape(ranked(model, {"x": np.zeros((2, 3), np.float32)}), "u") is None

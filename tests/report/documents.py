@@ -1,4 +1,4 @@
-"""A report, a comparison, an inspection and curves made up by hand; no test lives here."""
+"""A report, a comparison, an inspection, curves and a tuning by hand; no test lives here."""
 
 import math
 
@@ -7,18 +7,21 @@ from onnxtrim.report import (
     SCHEMA,
     BarrierRow,
     CandidateRow,
+    Change,
     Comparison,
     Curve,
     CurvePoint,
     FrozenRow,
     GroupRow,
     Inspection,
+    LookRow,
     MetricValue,
     ModelFacts,
     Report,
     Sensitivity,
     Side,
     Step,
+    Tuning,
 )
 from onnxtrim.report.model import Spread
 from onnxtrim.surgery import Verification
@@ -129,6 +132,37 @@ def sensitivity(**changes: object) -> Sensitivity:
         "warnings": WARNINGS,
     }
     return Sensitivity(**(fields | changes))  # type: ignore[arg-type]
+
+
+def tuning(**changes: object) -> Tuning:
+    """Returns what a model learned, with some fields changed."""
+    fields: dict[str, object] = {
+        "schema": SCHEMA,
+        "model": FACTS,
+        "teacher": None,
+        "settings": {"epochs": 2, "lr": 0.001},
+        "learned_from": ("labels", "teacher"),
+        "metric": Change("accuracy", 0.5, 0.96875),
+        "loss": Change("ce", 1.25, 0.125),
+        "looks": (LookRow(0, 1.25), LookRow(12, 0.5), LookRow(24, 0.125)),
+        "epochs": 2,
+        "steps": 24,
+        "images_s": 812.4,
+        "seconds": 3.21,
+        "interrupted": False,
+        "untrained": ("w|1: no gradient passes an [odd] node (lstm)",),
+        "environment": {"numpy": "2.0", "onnxruntime-training": "1.19.2"},
+        "data": {"samples": 320, "fingerprint": "def", "held_out": 32},
+        "cuts": ("trained up to 'h', before LSTM 'lstm'",),
+        "warnings": WARNINGS,
+    }
+    return Tuning(**(fields | changes))  # type: ignore[arg-type]
+
+
+def tuned_report() -> Report:
+    """Returns the report of a run that tuned what it had cut."""
+    cut, tuned = MetricValue("accuracy", 0.8125), MetricValue("accuracy", 0.965)
+    return report(steps=(Step(271_454, 1_048_200, cut, tuned),), tuning=tuning())
 
 
 def hopeless() -> Report:

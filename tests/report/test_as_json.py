@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from documents import CANDIDATES, comparison, hopeless, inspection, report, sensitivity
+from documents import (
+    CANDIDATES,
+    comparison,
+    hopeless,
+    inspection,
+    report,
+    sensitivity,
+    tuned_report,
+    tuning,
+)
 
 from onnxtrim.report import to_json
 
@@ -22,6 +31,7 @@ REPORT = {
 """What scripts were promised first."""
 MORE = {
     "settings", "latency_ratio", "agreement", "relative_error", "data", "warnings", "candidates",
+    "tuning",
 }  # fmt: skip
 """What came on top: how it was run, the paired latencies, the quality, the data, what was said."""
 
@@ -41,6 +51,24 @@ def test_the_documentation_lists_every_field_and_no_other() -> None:
     assert documented("## Report: `onnxtrim.report/1`") == document.keys()
     assert documented("`before` and `after`:") == document["before"].keys()
     assert documented("A row of `groups`:") == document["groups"][0].keys()
+
+
+def test_the_documentation_lists_the_fields_of_tuning() -> None:
+    document = loaded(to_json(tuning()))
+    listed = documented("`tuning`, and what `onnxtrim finetune --json` prints:")
+    assert listed == document.keys()
+    assert loaded(to_json(tuned_report()))["tuning"] == document
+
+
+def test_the_values_of_tuning() -> None:
+    document = loaded(to_json(tuning()))
+    assert document["metric"] == {"name": "accuracy", "before": 0.5, "after": 0.96875}
+    assert document["loss"] == {"name": "ce", "before": 1.25, "after": 0.125}
+    assert document["looks"][1] == {"step": 12, "loss": 0.5}
+    assert document["learned_from"] == ["labels", "teacher"]
+    assert document["environment"]["onnxruntime-training"] == "1.19.2"
+    (step,) = loaded(to_json(tuned_report()))["steps"]
+    assert (step["metric"]["value"], step["metric_tuned"]["value"]) == (0.8125, 0.965)
 
 
 def test_the_documentation_lists_the_fields_of_the_other_commands() -> None:

@@ -12,6 +12,8 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    tuned_report,
+    tuning,
 )
 
 from onnxtrim.report import Document, to_markdown
@@ -39,7 +41,15 @@ def grids(text: str) -> dict[str, list[list[str]]]:
 
 @pytest.mark.parametrize(
     "document",
-    [report(candidates=CANDIDATES), comparison(), inspection(), sensitivity(), hopeless()],
+    [
+        report(candidates=CANDIDATES),
+        comparison(),
+        inspection(),
+        sensitivity(),
+        hopeless(),
+        tuning(),
+        tuned_report(),
+    ],
     ids=lambda d: type(d).__name__,
 )
 def test_every_table_is_there_and_well_formed(document: Document) -> None:
@@ -95,3 +105,23 @@ def test_warnings_of_an_inspection() -> None:
     text = to_markdown(inspection())
     for warning in WARNINGS:
         assert warning in text
+
+
+@pytest.mark.parametrize("document", [tuning(), tuned_report()], ids=lambda d: type(d).__name__)
+def test_how_a_model_learned_is_said_in_words(document: Document) -> None:
+    lines = to_markdown(document).splitlines()
+    assert lines[lines.index("## How it learned") + 2] == (
+        "24 steps in 2 epochs, 812 images/s, 3.2 s in all; learned from labels and teacher."
+    )
+    assert lines[lines.index("## Cuts") + 2] == "- trained up to 'h', before LSTM 'lstm'"
+    untrained = lines[lines.index("## Not trained") + 2]
+    assert untrained == "- w|1: no gradient passes an [odd] node (lstm)"
+    assert lines.count("## Environment") == lines.count("## Warnings") == 1
+
+
+def test_what_is_not_there_has_no_heading() -> None:
+    text = to_markdown(tuning(cuts=(), untrained=(), warnings=()))
+    assert "Cuts" not in text
+    assert "Not trained" not in text
+    assert "Warnings" not in text
+    assert "numpy 2.0, onnxruntime-training 1.19.2" in text

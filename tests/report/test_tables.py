@@ -13,10 +13,13 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    tuned_report,
+    tuning,
 )
 
 from onnxtrim.report import (
     CandidateRow,
+    Change,
     Comparison,
     Document,
     Inspection,
@@ -232,3 +235,34 @@ def test_barriers_with_one_reason_share_a_row() -> None:
         ("node1", "and 1 more", "unknown operator: no rule describes ai.onnx.Slice (opset 17)"),
         ("node3", "", "rule failed: the rule for ai.onnx.Conv (opset 17) failed"),
     )
+
+
+LEARNED = "Tuning, judged on 32 samples held out"
+
+
+def test_what_was_learned_is_judged_on_what_was_held_out() -> None:
+    looks, learned = tables(tuning())
+    assert looks.title == "Looks at the held-out samples"
+    assert looks.head == ("step", "loss")
+    assert looks.rows == (("0", "1.25"), ("12", "0.5"), ("24", "0.125"))
+    assert learned.title == LEARNED
+    assert learned.rows == (
+        ("accuracy", "50.00%", "96.88%", "+46.88 points"),
+        ("loss (ce)", "1.25", "0.125", ""),
+    )
+
+
+def test_the_error_of_outputs_is_no_percentage_before_and_after_tuning() -> None:
+    table = named(tuning(metric=Change("relative_error", 0.5, 0.125)), LEARNED)
+    assert table.rows[0] == ("relative_error", "0.5", "0.125", "-0.375")
+
+
+def test_a_report_says_how_good_the_model_was_once_cut_and_once_tuned() -> None:
+    document = tuned_report()
+    assert named(document, LEARNED) == named(tuning(), LEARNED)
+    rows = [row for row in named(document, "Result").rows if row[0].startswith("accuracy")]
+    assert rows == [
+        ("accuracy", "99.00%", "96.50%", "-2.50 points"),
+        ("accuracy, before tuning", "", "81.25%", ""),
+    ]
+    assert not [row for row in named(report(), "Result").rows if "tuning" in row[0]]

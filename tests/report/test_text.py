@@ -12,6 +12,8 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    tuned_report,
+    tuning,
 )
 from rich.console import Console
 
@@ -97,3 +99,16 @@ def test_curves_and_what_to_mind_are_shown() -> None:
 def test_no_line_is_wider_than_the_terminal(document: Document) -> None:
     tables = shown(document, 60).split("proven:")[0]
     assert max(len(line) for line in tables.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("document", [tuning(), tuned_report()], ids=lambda d: type(d).__name__)
+def test_what_was_learned_is_said_line_by_line(document: Document) -> None:
+    lines = shown(document, 300).splitlines()
+    assert (
+        "tuned: 24 steps in 2 epochs, 812 images/s, 3.2 s in all; learned from labels and teacher"
+    ) in lines
+    assert "trained up to 'h', before LSTM 'lstm'" in lines
+    assert "not trained: w|1: no gradient passes an [odd] node (lstm)" in lines
+    assert [line for line in lines if line.startswith("warning: ")] == [
+        f"warning: {warning}" for warning in WARNINGS
+    ]

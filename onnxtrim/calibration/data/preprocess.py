@@ -18,7 +18,7 @@ from onnxtrim.calibration.data.preprocessor import Extent, Processor
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import DataError, UsageError
 
-__all__ = ["Preparation", "image_array", "preparation"]
+__all__ = ["Preparation", "image_array", "image_layout", "preparation"]
 
 _MAX_PIXEL = 255
 _WIDE_TO_BYTE = 257  # 65535 / 255
@@ -65,8 +65,7 @@ def preparation(
     """Returns how images are prepared for the input `spec`.
 
     An option goes before the `processor`; --image-size and --crop go before all of its resizing
-    and cropping. What both leave open is read from the shape: 1 or 3 channels in position 1 is
-    nchw, in position 3 nhwc, in that order.
+    and cropping. What both leave open is read from the shape.
 
     Raises:
         DataError: the input takes no images.
@@ -77,7 +76,13 @@ def preparation(
             f"input {spec.name!r} {shape_text(spec.shape)} takes no images, which have 4 axes; "
             "give its data as .npy or .npz"
         )
-    layout = _layout(spec, config)
+    layout = image_layout(spec, config)
+    if layout is None:
+        raise UsageError(
+            f"input {spec.name!r} {shape_text(spec.shape)}: 1 or 3 channels are neither in "
+            "position 1 nor 3; give --layout and --color if it takes images, or else its data as "
+            ".npy or .npz"
+        )
     channel_axis, height_axis, width_axis = (1, 2, 3) if layout == "nchw" else (3, 1, 2)
     channels = _channels(spec, config, layout, spec.shape[channel_axis])
     framing = None if config.image_size or config.crop else processor
@@ -100,6 +105,21 @@ def preparation(
         mean=mean,
         std=std,
     )
+
+
+def image_layout(spec: InputSpec, config: DataConfig) -> Literal["nchw", "nhwc"] | None:
+    """Returns where the channels of an image input are; None where it takes no images.
+
+    --layout says it. Where it does not, 1 or 3 channels in position 1 are nchw, in position 3
+    nhwc, in that order.
+    """
+    if len(spec.shape) != 4:
+        return None
+    if config.layout != "auto":
+        return config.layout
+    if spec.shape[1] in (1, 3):
+        return "nchw"
+    return "nhwc" if spec.shape[3] in (1, 3) else None
 
 
 def image_array(path: Path, how: Preparation) -> npt.NDArray[Any]:
@@ -137,20 +157,6 @@ def _framed(image: Image.Image, how: Preparation) -> Image.Image:
     elif how.resize is not None:
         image = resized(image, how.resize, how.resample)
     return image if how.crop is None else centre(image, how.crop)
-
-
-def _layout(spec: InputSpec, config: DataConfig) -> Literal["nchw", "nhwc"]:
-    """Returns where the channels are."""
-    if config.layout != "auto":
-        return config.layout
-    if spec.shape[1] in (1, 3):
-        return "nchw"
-    if spec.shape[3] in (1, 3):
-        return "nhwc"
-    raise UsageError(
-        f"input {spec.name!r} {shape_text(spec.shape)}: 1 or 3 channels are neither in position 1 "
-        "nor 3; give --layout and --color if it takes images, or else its data as .npy or .npz"
-    )
 
 
 def _channels(

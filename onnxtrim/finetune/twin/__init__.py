@@ -1,5 +1,22 @@
 """The twin of a model: what is trained in its place."""
 
-from onnxtrim.finetune.twin.twin import Twin, Untrained, check_twin, twin_of, with_sizes
+from onnxtrim.finetune.twin.cuts import Cut, alike
+from onnxtrim.finetune.twin.twin import (
+    Twin,
+    Untrained,
+    check_twin,
+    lowered,
+    twin_beside,
+    twin_of,
+)
 
-__all__ = ["Twin", "Untrained", "check_twin", "twin_of", "with_sizes"]
+__all__ = [
+    "Cut",
+    "Twin",
+    "Untrained",
+    "alike",
+    "check_twin",
+    "lowered",
+    "twin_beside",
+    "twin_of",
+]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from onnxtrim.finetune.twin.gradients import edge_of
 from onnxtrim.graph.constants import bodies
 
-__all__ = ["Flow", "downstream", "flow_of"]
+__all__ = ["Flow", "downstream", "flow_of", "operands"]
 
 _CAPTURED = -1
 _FLOATS = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
@@ -44,7 +44,7 @@ def flow_of(graph: ir.Graph) -> Flow:
             continue
         blocker = next((blocked[value] for value in made if value in blocked), None)
         flows = not reached.isdisjoint(made)
-        for place, value in _operands(node):
+        for place, value in operands(node):
             edge = edge_of(node, place)
             if edge == "stops":
                 continue
@@ -63,12 +63,12 @@ def downstream(graph: ir.Graph, sources: set[ir.Value]) -> Iterator[ir.Node]:
     """Yields the nodes of `graph` that a gradient of `sources` comes by, in order."""
     carried = set(sources)
     for node in graph:
-        if any(v in carried and edge_of(node, place) != "stops" for place, v in _operands(node)):
+        if any(v in carried and edge_of(node, place) != "stops" for place, v in operands(node)):
             carried.update(node.outputs)
             yield node
 
 
-def _operands(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
+def operands(node: ir.Node) -> Iterator[tuple[int, ir.Value]]:
     """Yields the operands of a node with their places, and what its bodies capture."""
     yield from ((place, value) for place, value in enumerate(node.inputs) if value is not None)
     for body in bodies(node):

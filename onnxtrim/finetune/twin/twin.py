@@ -1,16 +1,18 @@
 """Student -> twin: the same function, in operators that the training runtime differentiates.
 
-1. The operator set is one that the runtime knows: raised to 18, or relabelled as 21.
+1. The operator set is raised to 18 where it is older.
 2. Operators without gradient that lie behind parameters are lowered (`lowerings/`). A lowering
    leaves every weight as it is, under its name, and computes from it what it needs.
 3. The graph is made canonical anew, which folds what lowerings compute from known sizes.
-4. A parameter is trained where gradients reach it and none of its paths is blocked (`flow.py`).
+4. It is relabelled as opset 21, the newest that the runtime knows.
+5. Where operators without gradient are left behind parameters, it is cut there (`cuts.py`).
+6. A parameter is trained where gradients reach it (`flow.py`).
 
 Nothing changed its meaning between opset 21 and 28: operators were re-issued for more types, or got
 attributes whose default is what they did before.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,16 +21,27 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 from onnxtrim.errors import ModelError, TrainingError
-from onnxtrim.finetune.twin.flow import Flow, downstream, flow_of
-from onnxtrim.finetune.twin.gradients import UNKNOWN, has_gradient
+from onnxtrim.finetune.twin.cuts import Cut, Lost, alike, is_unknown, parted
+from onnxtrim.finetune.twin.flow import downstream, flow_of
+from onnxtrim.finetune.twin.gradients import has_gradient
 from onnxtrim.finetune.twin.lowerings import LOWERINGS, Site
+from onnxtrim.finetune.twin.matching import narrowed
 from onnxtrim.finetune.twin.parameters import parameters_of, statistics_of
 from onnxtrim.graph import normalize
 from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.opset import raised, relabelled
 from onnxtrim.graph.runtime import Arrays, Runner
 
-__all__ = ["TOLERANCE", "Twin", "Untrained", "check_twin", "twin_of", "with_sizes"]
+__all__ = [
+    "TOLERANCE",
+    "Twin",
+    "Untrained",
+    "at_known_opset",
+    "check_twin",
+    "lowered",
+    "twin_beside",
+    "twin_of",
+]
 
 TOLERANCE = 1e-5
 """The largest error of a twin, relative to the largest magnitude of an output."""
@@ -59,18 +72,33 @@ class Twin:
     """What is trained.
 
     Attributes:
-        model: opset at most 21, IR version at most 10; inputs and outputs are the student's.
+        model: the student in operators that have a gradient, where there are such.
+        learner: what the training runtime gets, in opset 21 and IR version 10 at most: `model`, or
+            where it is cut a part of it.
+        prompter: computes inputs of the learner that are not inputs of the student, from those and
+            from the `forced` tensors; None where there are none.
+        forced: the tensors that the teacher has to provide.
+        cuts: those of them that the learner learns, and outputs.
         trainable: the initializers to train.
-        statistics: the running means and variances of batch normalisations.
+        statistics: the running means and variances of batch normalisations in the learner.
         untrained: the other parameters, each with the reason.
         types: the element types of the student's weights, by name.
     """
 
     model: ir.Model
+    learner: ir.Model
+    prompter: ir.Model | None
+    forced: tuple[str, ...]
+    cuts: tuple[Cut, ...]
     trainable: tuple[str, ...]
     statistics: tuple[str, ...]
     untrained: tuple[Untrained, ...]
     types: Mapping[str, ir.DataType]
+
+    @property
+    def parted(self) -> bool:
+        """Whether the learner is a part of the model, or is fed more than it."""
+        return bool(self.cuts) or self.prompter is not None
 
     def restored(self, weights: Mapping[str, npt.NDArray[Any]]) -> Arrays:
         """Returns weights of the twin as weights of the student: its names, shapes and types."""
@@ -80,55 +108,88 @@ class Twin:
         }
 
 
-def twin_of(student: ir.Model) -> Twin:
+def twin_beside(
+    student: ir.Model, teacher: ir.Model | None, sample: Arrays
+) -> tuple[Twin, ir.Model | None]:
+    """Returns the twin of a student, and the teacher with all that it is asked for at the cuts.
+
+    Where the student has fewer channels at a cut, the teacher's tensor of this name has only those
+    that the student has left.
+
+    Args:
+        student: a normalised model.
+        teacher: another one with the same inputs; None where there is none.
+        sample: inputs of both.
+
+    Raises:
+        TrainingError: the runtime cannot run it, or nothing of it can be trained.
+    """
+    if teacher is None:
+        return twin_of(student), None
+    known = alike(student, teacher, sample)
+    model = lowered(student)
+    parts = parted(model, _real(parameters_of(student), model), known)
+    lacking = {each.tensor for each in parts.lost.values() if each.computed}
+    if lacking:
+        teacher = narrowed(teacher, student, lacking, sample)
+        known = alike(student, teacher, sample)
+    return twin_of(student, known), teacher
+
+
+def twin_of(student: ir.Model, known: Collection[str] | None = None) -> Twin:
     """Returns the twin of a normalised model, which is not changed.
+
+    Args:
+        student: the model.
+        known: the tensors that a teacher computes too, in the same type and shape (`cuts.alike`);
+            None where there is no teacher.
 
     Raises:
         TrainingError: the runtime cannot run it, or nothing of it can be trained.
     """
     parameters = parameters_of(student)
-    model = _at_known_opset(student)
-    _lower(model, parameters)
-    unknown = [node for node in model.graph if node.domain == "" and node.op_type in UNKNOWN]
-    if unknown:
-        raise TrainingError(
-            f"{node_label(unknown[0])}: the training runtime does not know "
-            f"{unknown[0].op_type}; models with it cannot be tuned"
-        )
-    model = normalize(model)
-    model.ir_version = min(model.ir_version, _IR_VERSION)
-    flow = flow_of(model.graph)
-    untrained = {name: _untrained(model, name, node, flow) for name, node in parameters.items()}
-    trainable = tuple(name for name, reason in untrained.items() if reason is None)
+    model = lowered(student)
+    weights = model.graph.initializers
+    real = _real(parameters, model)
+    parts = parted(model, real, known or ())
+    reached = {value.name for value in flow_of(parts.learner.graph).reached}
+    trainable = tuple(name for name in real if name in reached and name not in parts.lost)
+    untrained = tuple(
+        _untrained(weights.get(name), name, reader, parts.lost.get(name), taught=known is not None)
+        for name, reader in parameters.items()
+        if name not in trainable
+    )
     if not trainable:
-        raise TrainingError(_nothing([reason for reason in untrained.values() if reason]))
-    _name_nodes(model.graph)
+        raise TrainingError(_nothing(untrained))
+    learner = relabelled(parts.learner, _known_opset(model))
+    learner.ir_version = min(learner.ir_version, _IR_VERSION)
+    _name_nodes(learner.graph)
     return Twin(
-        model,
-        trainable,
-        statistics_of(model),
-        tuple(reason for reason in untrained.values() if reason is not None),
-        {str(v.name): v.dtype for v in student.graph.initializers.values() if v.dtype is not None},
+        model=model,
+        learner=learner,
+        prompter=parts.prompter,
+        forced=parts.forced,
+        cuts=parts.cuts,
+        trainable=trainable,
+        statistics=statistics_of(learner),
+        untrained=untrained,
+        types={str(v.name): v.dtype for v in student.graph.initializers.values() if v.dtype},
     )
 
 
-def with_sizes(student: ir.Model, sizes: Mapping[str, Sequence[int | None]]) -> ir.Model:
-    """Returns a normalised clone of `student` with known input sizes; None leaves one open.
+def lowered(student: ir.Model) -> ir.Model:
+    """Returns a normalised model in operators that have a gradient, where there are such.
 
-    The more sizes are known, the more operators have a gradient: pooling, resampling, padding by
-    `auto_pad`.
+    It is of an opset that the training runtime knows, if all its operators are.
 
     Raises:
-        ShapeError: the sizes contradict the graph.
+        TrainingError: it cannot be converted to opset 18.
     """
-    clone = student.clone()
-    for value in clone.graph.inputs:
-        wanted = sizes.get(str(value.name))
-        if wanted is not None and value.shape is not None:
-            value.shape = ir.Shape(
-                old if new is None else new for old, new in zip(value.shape, wanted, strict=True)
-            )
-    return normalize(clone)
+    model = _raised(student)
+    _lower(model, parameters_of(student))
+    if not any(is_unknown(node) for node in model.graph):
+        model = relabelled(model, _known_opset(model))
+    return normalize(model)
 
 
 def check_twin(student: ir.Model, twin: Twin, inputs: Arrays) -> float:
@@ -153,15 +214,33 @@ def check_twin(student: ir.Model, twin: Twin, inputs: Arrays) -> float:
     return worst
 
 
-def _at_known_opset(student: ir.Model) -> ir.Model:
-    """Returns a canonical clone of `student` in an operator set that the runtime knows."""
-    version = student.opset_imports.get("", 1)
-    if version >= _OLDEST:
-        return normalize(relabelled(student, min(version, _NEWEST)))
+def at_known_opset(student: ir.Model) -> ir.Model:
+    """Returns a canonical clone of `student` in an operator set that the runtime knows.
+
+    Raises:
+        TrainingError: it cannot be converted to one.
+    """
+    model = _raised(student)
+    return relabelled(model, _known_opset(model))
+
+
+def _raised(student: ir.Model) -> ir.Model:
+    """Returns a canonical clone of `student` in opset 18 or newer.
+
+    Raises:
+        TrainingError: it cannot be converted to one.
+    """
+    if student.opset_imports.get("", 1) >= _OLDEST:
+        return normalize(student)
     try:
         return normalize(raised(student, _OLDEST))
     except ModelError as error:
         raise TrainingError(str(error)) from error
+
+
+def _known_opset(model: ir.Model) -> int:
+    """Returns the opset by which the training runtime knows what a model is made of."""
+    return min(model.opset_imports.get("", 1), _NEWEST)
 
 
 def _lower(model: ir.Model, parameters: Mapping[str, ir.Node]) -> None:
@@ -184,22 +263,43 @@ def _name_nodes(graph: ir.Graph) -> None:
         node.name = f"{place}.{node.op_type}"
 
 
-def _untrained(model: ir.Model, name: str, node: ir.Node, flow: Flow) -> Untrained | None:
-    """Returns why a parameter is not trained; None where it is."""
-    value = model.graph.initializers.get(name)
-    if value is None or value not in flow.reached | flow.blocked.keys():
-        sentence = "no output depends on it in a way that has a derivative"
-    elif value.dtype != ir.DataType.FLOAT:
-        sentence = f"only float32 is trained, and it is {str(value.dtype).lower()}"
-    elif value in flow.blocked:
-        node = flow.blocked[value]
-        sentence = f"the training runtime has no gradient for {node.op_type}"
+def _real(names: Iterable[str], model: ir.Model) -> list[str]:
+    """Returns the initializers among `names` whose type is trained."""
+    weights = model.graph.initializers
+    return [name for name in names if _type(weights.get(name)) == ir.DataType.FLOAT]
+
+
+def _type(value: ir.Value | None) -> ir.DataType | None:
+    """Returns the type of the elements of a tensor; None where it is not known."""
+    return None if value is None else value.dtype
+
+
+def _untrained(
+    value: ir.Value | None, name: str, node: ir.Node, lost: Lost | None, *, taught: bool
+) -> Untrained:
+    """Returns why a parameter, read by a node, is not trained."""
+    kind = _type(value)
+    if lost is not None:
+        node, sentence = lost.node, _in_the_way(lost, taught=taught)
+    elif kind not in (None, ir.DataType.FLOAT):
+        sentence = f"only float32 is trained, and it is {str(kind).lower()}"
     else:
-        return None
+        sentence = "no output depends on it in a way that has a derivative"
     return Untrained(name, node_label(node), node.op_type, sentence)
 
 
-def _nothing(reasons: list[Untrained]) -> str:
+def _in_the_way(lost: Lost, *, taught: bool) -> str:
+    """Returns why a parameter before a stop is not trained, and what would help."""
+    lacks = "does not know" if is_unknown(lost.node) else "has no gradient for"
+    sentence = f"the training runtime {lacks} {lost.node.op_type}"
+    if not lost.computed:
+        return sentence
+    if taught:
+        return f"{sentence}, and the teacher has no {lost.tensor!r} like it to learn from"
+    return f"{sentence}; with --teacher, what lies before it learns from the teacher's activations"
+
+
+def _nothing(reasons: Sequence[Untrained]) -> str:
     """Returns why nothing can be trained."""
     if not reasons:
         return "model: nothing can be trained (it has no float weights); tune the float model"

@@ -88,7 +88,7 @@ class Gradients:
 
     def __call__(self, twin: Twin, inputs: Arrays, factors: Arrays) -> Arrays:
         """Returns the gradient of L by every trained weight."""
-        onnx.save(with_loss(ir.to_proto(twin.model), factors), self._folder / "loss.onnx")
+        onnx.save(with_loss(ir.to_proto(twin.learner), factors), self._folder / "loss.onnx")
         np.savez(self._folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
         assert self._process.stdin is not None
         assert self._process.stdout is not None

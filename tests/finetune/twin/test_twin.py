@@ -30,8 +30,8 @@ def ones(*shape: int) -> np.ndarray:
 @pytest.mark.parametrize(("opset", "twins"), [(7, 18), (13, 18), (18, 18), (20, 20), (24, 21)])
 def test_the_operator_set_is_one_that_the_runtime_knows(opset: int, twins: int) -> None:
     twin = assert_twin(behind_conv("y = Relu (t)", opset))
-    assert twin.model.opset_imports[""] == twins
-    assert (twin.model.ir_version or 0) <= 10
+    assert twin.model.opset_imports[""] == twin.learner.opset_imports[""] == twins
+    assert (twin.learner.ir_version or 0) <= 10
 
 
 def test_the_student_is_not_changed() -> None:
@@ -52,7 +52,10 @@ def test_what_lies_before_an_operator_without_gradient_is_not_trained_and_it_is_
     student = behind_conv("u = LRN <size = 3> (t)  y = Conv (u, k)", k=ones(2, 4, 1, 1))
     twin = assert_twin(student)
     assert twin.trainable == ("k",)
-    sentence = "the training runtime has no gradient for LRN"
+    sentence = (
+        "the training runtime has no gradient for LRN; with --teacher, what lies before it learns "
+        "from the teacher's activations"
+    )
     assert twin.untrained == (Untrained("w", "LRN(u)", "LRN", sentence),)
 
 
@@ -88,7 +91,7 @@ def test_every_node_has_a_name_of_its_own_or_the_runtime_makes_one_twice(
     for node in student.graph:
         node.name = ""
     assert_gradients(student, gradients, "w")
-    names = [node.name for node in twin_of(student).model.graph]
+    names = [node.name for node in twin_of(student).learner.graph]
     assert len(set(names)) == len(names)
 
 

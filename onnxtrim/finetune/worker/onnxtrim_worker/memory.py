@@ -1,5 +1,6 @@
 """Arrays that another process has put into shared memory."""
 
+from contextlib import suppress
 from multiprocessing import resource_tracker, shared_memory
 from typing import Any
 
@@ -19,7 +20,7 @@ class SharedArrays:
         """Attaches nothing yet."""
         self._blocks: dict[int, shared_memory.SharedMemory] = {}
         # Before Python 3.13 who attaches a block is held for its owner, and would delete it.
-        resource_tracker.register = lambda *_: None
+        resource_tracker.register = resource_tracker.unregister = lambda *_: None
 
     def views(self, place: dict[str, Any]) -> dict[str, npt.NDArray[Any]]:
         """Returns the arrays in a block, without a copy, until the next call for this slot.
@@ -38,3 +39,9 @@ class SharedArrays:
             a["name"]: np.ndarray(a["shape"], a["dtype"], block.buf, a["offset"])
             for a in place["arrays"]
         }
+
+    def remove(self) -> None:
+        """Frees the blocks, whose owner is dead."""
+        for block in self._blocks.values():
+            with suppress(FileNotFoundError):
+                block.unlink()
