@@ -22,6 +22,7 @@ from onnxtrim.finetune.course import Pace
 from onnxtrim.finetune.goals import aim_of
 from onnxtrim.finetune.study import HELD_OUT
 from onnxtrim.finetune.tune import tune
+from onnxtrim.finetune.twin import twin_beside
 from onnxtrim.report import (
     SCHEMA,
     Change,
@@ -84,7 +85,7 @@ def recovery_of(
     Raises:
         UsageError: an option of fine-tuning does not fit the model or the data.
         DataError: the samples cannot be used.
-        TrainingError: there is nothing to train by.
+        TrainingError: there is nothing to train, or nothing to train by.
     """
     warnings: tuple[str, ...] = ()
     if source is not None:
@@ -105,6 +106,7 @@ def recovery_of(
         subject.model, few, subject.specs, config, taught=True, batch_size=_FEW, runtime=runtime
     )
     augmentation_of(config, reading, subject.specs, data, classes=aim.classes)
+    twin_beside(subject.model, subject.model, subject.proof_inputs)
     return Recovery(runtime, data, config, reading, watch, warnings)
 
 

@@ -360,6 +360,29 @@ def test_bad_input_is_said_in_a_line_before_anything_is_cut(
     assert desk.names() == INPUTS
 
 
+HALF = """<ir_version: 8, opset_import: ["": 18]>
+net (float[N, 2, 6, 6] x) => (float[N, 8, 6, 6] y) {
+  h = Cast <to = 10> (x)
+  c = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (h, k)
+  r = Relu (c)
+  d = Conv <kernel_shape = [1, 1]> (r, l)
+  y = Cast <to = 1> (d)
+}"""
+"""No weight is of float32."""
+
+
+@pytest.mark.usefixtures("installed")
+def test_that_nothing_can_be_trained_is_said_before_the_pruning() -> None:
+    shapes = {"k": (8, 2, 3, 3), "l": (8, 8, 1, 1)}
+    model = proto_of(HALF, {n: RNG.normal(size=s).astype("f2") for n, s in shapes.items()})
+    seen: list[str] = []
+    with pytest.raises(TrainingError, match=r"nothing can be trained .*only float32 is trained"):
+        onnxtrim.prune(
+            model, CALIBRATION, **ALL, progress=lambda what, done, total: seen.append(what)
+        )
+    assert seen == []
+
+
 def test_a_missing_runtime_is_said_before_the_pruning(
     desk: Desk, capfd: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
