@@ -26,7 +26,6 @@ from onnxtrim.finetune.twin import twin_beside
 from onnxtrim.report import (
     SCHEMA,
     Change,
-    LookRow,
     ModelFacts,
     Tuning,
     data_facts,
@@ -102,11 +101,10 @@ def recovery_of(
     if config.keep_artifacts is not None:
         check_free(Path(config.keep_artifacts))
     few = data.subset(np.arange(min(_FEW, len(data)))) if divisible(data) else data
-    aim = aim_of(
-        subject.model, few, subject.specs, config, taught=True, batch_size=_FEW, runtime=runtime
-    )
-    augmentation_of(config, reading, subject.specs, data, classes=aim.classes)
-    twin_beside(subject.model, subject.model, subject.proof_inputs)
+    model, specs = subject.model, subject.specs
+    aim = aim_of(model, model, few, specs, config, batch_size=_FEW, runtime=runtime)
+    augmentation_of(config, reading, specs, data, classes=aim.classes)
+    twin_beside(model, model, subject.proof_inputs)
     return Recovery(runtime, data, config, reading, watch, warnings)
 
 
@@ -136,15 +134,23 @@ def recovered(
         master or student, held_out, batch_size=reading.batch_size, threads=reading.threads
     )
     before, after = judge(student).metric, judge(tuned.model).metric
+    judged = master is not None or after.name == "accuracy"  # else only by what it was itself
+    metric = Change(after.name, before.after, after.after) if judged else None
+    warnings = recovery.warnings
+    if held_out is data:
+        warnings += (
+            f"{len(data)} samples are too few to hold some out; the figures are of samples that it "
+            "has learned",
+        )
     tuning = Tuning(
         schema=SCHEMA,
         model=model,
         teacher=None if teacher is None else teacher.facts,
         settings={**asdict(config), **asdict(reading)},
         learned_from=tuned.learned_from,
-        metric=Change(after.name, before.after, after.after),
+        metric=metric,
         loss=Change(tuned.loss, tuned.before, tuned.after),
-        looks=tuple(LookRow(look.step, look.loss) for look in tuned.looks),
+        looks=tuned.looks,
         epochs=len(tuned.looks) - 1,
         steps=tuned.steps,
         images_s=tuned.images_s,
@@ -154,6 +160,6 @@ def recovered(
         environment=environment() | {"onnxruntime-training": recovery.runtime.version},
         data=data_facts(data, held_out),
         cuts=tuned.cuts,
-        warnings=recovery.warnings + tuned.warnings,
+        warnings=warnings + tuned.warnings,
     )
     return tuned.model, tuning

@@ -37,9 +37,9 @@ ROOMS = (
 
 MAKES_NODES = {
     "calibration/taps.py",
-    "finetune/features.py",
+    "finetune/losses/features.py",
     "finetune/losses/terms.py",
-    "finetune/own_loss.py",
+    "finetune/losses/own.py",
     "selection/staircase.py",
     "surgery/verify.py",
 }

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from onnxtrim.errors import OutputError
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 
 __all__ = ["check_free", "keep_artifacts"]
 

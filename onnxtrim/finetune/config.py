@@ -107,7 +107,8 @@ class TuneConfig:
                 raise UsageError(f"{option} {figure}: a finite figure of 0 or more")
         if not 0 <= self.weight_decay * self.lr < 1:
             raise UsageError(
-                f"--weight-decay {self.weight_decay}: 0 or more, and below 1 divided by --lr"
+                f"--weight-decay {self.weight_decay}: 0 or more, and below 1 divided by --lr, "
+                f"which is {self.lr:g}"
             )
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup {self.warmup}: is a share of the steps, from 0 to below 1")

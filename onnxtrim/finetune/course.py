@@ -14,11 +14,12 @@ from onnxtrim.errors import TrainingError
 from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.interrupt import end_asked
 from onnxtrim.finetune.lessons import Lessons
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 from onnxtrim.finetune.schedule import orders_of
 from onnxtrim.graph.runtime import Arrays
+from onnxtrim.report import Look
 
-__all__ = ["Course", "Look", "Pace", "Record", "learn", "look_at", "mean_loss"]
+__all__ = ["Course", "Pace", "Record", "learn", "look_at", "mean_loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,6 @@ class Pace:
     rate: float
     images_s: float
     seconds_left: float
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The loss on held-out samples after so many steps."""
-
-    step: int
-    loss: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +96,9 @@ def learn(trainer: RemoteTrainer, course: Course, record: Record) -> None:
         try:
             for epoch in range(course.config.epochs):
                 _train(trainer, course, record, epoch, ended)
-                if record.troubles:
-                    break
-                look_at(trainer, course, record)
-                if record.interrupted or record.late >= course.config.patience:
+                if not record.troubles:
+                    look_at(trainer, course, record)
+                if record.troubles or record.interrupted or record.late >= course.config.patience:
                     break
         except TrainingError as error:
             if not record.best.step:
@@ -115,9 +107,10 @@ def learn(trainer: RemoteTrainer, course: Course, record: Record) -> None:
 
 
 def mean_loss(losses: Iterable[tuple[float, int]]) -> float:
-    """Returns the mean of losses, each of so many samples."""
+    """Returns the mean of losses, each of which counts for so many samples."""
     table = np.array(list(losses))
-    return float(np.average(table[:, 0], weights=table[:, 1]))
+    with np.errstate(invalid="ignore"):  # of losses that are infinite there is no mean
+        return float(np.average(table[:, 0], weights=table[:, 1]))
 
 
 def _train(
@@ -134,10 +127,8 @@ def _train(
             record.steps += order.step
             record.samples += count
             record.seconds = spent + time.perf_counter() - start
-            if not math.isfinite(loss):
-                record.troubles.append(
-                    f"stopped after step {record.steps}: the loss is {loss}; lower --lr"
-                )
+            _note_no_number(loss, record)
+            if record.troubles:
                 return
             if course.watch is not None:
                 seen = epoch * batches + place + 1
@@ -151,11 +142,18 @@ def _train(
 
 def look_at(trainer: RemoteTrainer, course: Course, record: Record) -> None:
     """Notes the loss on held-out samples, and has the weights saved where it is the least yet."""
-    answers = _answers(trainer, "evaluate", course.exam.epoch(), itertools.repeat({}))
+    answers = _answers(trainer, "evaluate", course.exam.weighed(), itertools.repeat({}))
     look = Look(record.steps, mean_loss(answers))
     if not record.looks or look.loss < record.best.loss:
         trainer.ask("save", path=str(course.best))
     record.looks.append(look)
+    _note_no_number(look.loss, record)
+
+
+def _note_no_number(loss: float, record: Record) -> None:
+    """Notes a trouble where a loss is infinite or no number."""
+    if not math.isfinite(loss):
+        record.troubles.append(f"stopped after step {record.steps}: the loss is {loss}; lower --lr")
 
 
 def _answers(

@@ -14,11 +14,11 @@ from onnxtrim.calibration.data.feeding import first_batch, padded_batches
 from onnxtrim.calibration.evaluate import class_scores
 from onnxtrim.errors import TrainingError, UsageError
 from onnxtrim.finetune.config import TuneConfig
-from onnxtrim.finetune.features import Feature, features_of, with_features
 from onnxtrim.finetune.losses import Goal, GoalKind, OwnLoss
-from onnxtrim.finetune.own_loss import own_loss
-from onnxtrim.finetune.runtime import TrainingRuntime, find_runtime
-from onnxtrim.finetune.twin.twin import at_known_opset
+from onnxtrim.finetune.losses.features import Feature, features_of, with_features
+from onnxtrim.finetune.losses.own import own_loss
+from onnxtrim.finetune.runtime.find import TrainingRuntime
+from onnxtrim.finetune.twin.twin import at_known_versions
 from onnxtrim.graph.logits import Ending, ends_in, without_ending
 from onnxtrim.graph.runtime import Arrays, Runner
 
@@ -56,14 +56,15 @@ class Aim:
     @property
     def outputs(self) -> frozenset[str]:
         """The outputs and features that the loss depends on."""
-        return frozenset[str]().union(
-            *([goal.output] if isinstance(goal, Goal) else goal.outputs for goal in self.goals)
-        )
+        return frozenset(name for goal in self.goals for name in goal.outputs)
 
     @property
     def classes(self) -> bool:
         """Whether classes are told apart."""
-        return any(goal.labelled or _kind(goal) == "cross-entropy" for goal in self.goals)
+        return any(
+            goal.labelled or (isinstance(goal, Goal) and goal.kind == "cross-entropy")
+            for goal in self.goals
+        )
 
 
 def answering(model: ir.Model, aim: Aim) -> ir.Model:
@@ -71,7 +72,7 @@ def answering(model: ir.Model, aim: Aim) -> ir.Model:
 
     Where the loss is somebody's own, it has an operator set that the training runtime knows.
     """
-    model = at_known_opset(model) if any(isinstance(g, OwnLoss) for g in aim.goals) else model
+    model = at_known_versions(model) if any(isinstance(g, OwnLoss) for g in aim.goals) else model
     for kind, ending in _ENDINGS.items():
         names = {g.output for g in aim.goals if isinstance(g, Goal) and g.kind == kind}
         model = without_ending(model, names, ending)
@@ -89,15 +90,14 @@ def relevant(model: ir.Model, aim: Aim) -> ir.Model:
 
 
 def aim_of(
-    model: ir.Model,
+    student: ir.Model,
+    teacher: ir.Model | None,
     data: Dataset,
     specs: Sequence[InputSpec],
     config: TuneConfig,
     *,
-    taught: bool,
-    batch_size: int = 64,
-    student: ir.Model | None = None,
-    runtime: TrainingRuntime | None = None,
+    batch_size: int,
+    runtime: TrainingRuntime,
 ) -> Aim:
     """Returns what is learned.
 
@@ -106,33 +106,31 @@ def aim_of(
     scores is distillation at a high temperature (Hinton et al. 2015, 2.1).
 
     Args:
-        model: who answers on `data`: the teacher, or without one the student.
+        student: who learns.
+        teacher: a model of the same interface, if there is one.
         data: held-out samples.
-        specs: the inputs of the model.
+        specs: the inputs of both.
         config: which loss.
-        taught: whether there is a teacher.
         batch_size: samples a run, where the model leaves it open.
-        student: who learns; `model` by default.
-        runtime: what knows the blocks of an own loss; the one that is installed by default.
+        runtime: what knows the blocks of an own loss.
 
     Raises:
         UsageError: the loss takes labels or a teacher, and there are none; an output that is
             weighted does not exist; a loss of one's own fails.
         TrainingError: no output is of real numbers.
     """
-    student = student or model
+    model, taught = teacher or student, teacher is not None
     features: tuple[Feature, ...] = ()
     if config.features:
-        if not taught:
+        if teacher is None:
             raise UsageError("--features compares with a model; give it by --teacher")
-        features = features_of(student, model, first_batch(data, list(specs), 1)[0])
+        features = features_of(student, teacher, first_batch(data, list(specs), 1)[0])
     seen = _looked_at(Runner(with_features(model, features)), data, specs, batch_size)
     shares = _shares(config, seen, features)
     loss = _chosen(config.loss, data, seen.only(shares), taught)
     goals: tuple[Goal | OwnLoss, ...]
     if ":" in loss:
-        home = runtime or find_runtime()
-        goals = (own_loss(loss, student, tuple(shares), home, labelled=not taught),)
+        goals = (own_loss(loss, student, tuple(shares), runtime, labelled=not taught),)
     elif loss == "bce":
         goals = _binary_goals(model, seen, shares, labelled=not taught)
     else:
@@ -151,11 +149,6 @@ def relative(goals: Sequence[Goal], batches: Iterable[Arrays]) -> list[Goal]:
         for name, moments in _moments({goal.output: batch[goal.target] for goal in goals}).items():
             sums[name] = sums.get(name, 0) + moments
     return [replace(goal, spread=_spread(*sums[goal.output])) for goal in goals]
-
-
-def _kind(goal: Goal | OwnLoss) -> GoalKind | None:
-    """Returns the kind of a goal; None for a loss of one's own."""
-    return goal.kind if isinstance(goal, Goal) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +304,9 @@ def _looked_at(runner: Runner, data: Dataset, specs: Sequence[InputSpec], size: 
         for name, moments in _moments(outputs).items():
             sums[name] = sums.get(name, 0) + moments
     if not sums:
-        raise TrainingError("no output is of float32, so there is no loss to train by")
+        raise TrainingError(
+            "no output is of float32, so there is no loss to train by; tune the model in float32"
+        )
     return _Seen({name: _spread(*moments) for name, moments in sums.items()}, first, count)
 
 

@@ -50,8 +50,8 @@ def learners_task(
     if not twin.parted:
         return task
     outputs = {str(value.name) for value in twin.learner.graph.outputs}
-    goals = [goal for goal in task.goals if outputs.issuperset(_outputs(goal))]
-    learned = {name for goal in goals for name in _outputs(goal)}
+    goals = [goal for goal in task.goals if outputs.issuperset(goal.outputs)]
+    learned = {name for goal in goals for name in goal.outputs}
     cuts = [cut.tensor for cut in twin.cuts if cut.tensor not in learned]
     beside = [Goal(tensor, "mse", weight=1 / len(cuts)) for tensor in cuts]
     knows, prompter = None, None
@@ -64,8 +64,3 @@ def learners_task(
     goals += relative(beside, (arrays for arrays, _ in at_cuts.epoch()))
     lessons, exam = (each.taught(goals, knows, prompter) for each in (task.lessons, task.exam))
     return Task(tuple(goals), lessons, exam)
-
-
-def _outputs(goal: Goal | OwnLoss) -> tuple[str, ...]:
-    """Returns the outputs that a goal is about."""
-    return (goal.output,) if isinstance(goal, Goal) else goal.outputs

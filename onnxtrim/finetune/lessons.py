@@ -9,8 +9,7 @@ import os
 import shutil
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +97,7 @@ class Prompter:
         return self._model.answers(replace(batch, inputs=inputs), key and f"{key}-prompts")
 
 
+@dataclass(frozen=True, slots=True)
 class Lessons:
     """Batches of one size, with a target for every goal.
 
@@ -105,7 +105,7 @@ class Lessons:
     not known beforehand. So a short last batch is left out where samples are shuffled, and filled
     up by repeating its last sample elsewhere.
 
-    Args:
+    Attributes:
         name: tells these batches from others for the teacher.
         data: the samples.
         size: samples a batch; None for calls, which come one at a time, as they are.
@@ -113,68 +113,80 @@ class Lessons:
         teacher: who knows the targets; the labels where there is none.
         seed: of the order; None for that of the data. Data that cannot be divided keep theirs.
         change: how images are changed, in each epoch in another way; None for not at all.
+        prompter: who computes what a learner is fed besides; None where that is nothing.
     """
 
-    def __init__(
-        self,
-        name: str,
-        data: Dataset,
-        size: int | None,
-        goals: Sequence[Goal | OwnLoss],
-        teacher: Teacher | None,
-        seed: int | None = None,
-        change: Augmentation | None = None,
-    ) -> None:
-        """Reads nothing yet."""
-        self._name, self._data, self._goals, self._teacher = name, data, goals, teacher
-        self._size, self._fills = size or 1, size is not None
-        self._seed = seed if divisible(data) else None
-        self._change = change
-        self._prompter: Prompter | None = None
+    name: str
+    data: Dataset
+    size: int | None
+    goals: Sequence[Goal | OwnLoss]
+    teacher: Teacher | None
+    seed: int | None = None
+    change: Augmentation | None = None
+    prompter: Prompter | None = None
 
     def taught(
         self, goals: Sequence[Goal | OwnLoss], teacher: Teacher | None, prompter: Prompter | None
     ) -> "Lessons":
         """Returns the same batches for a learner that is a part of the model."""
-        other = copy(self)
-        other._name = f"{self._name}-learner"
-        other._goals, other._teacher, other._prompter = goals, teacher, prompter
-        return other
+        name = f"{self.name}-learner"
+        return replace(self, name=name, goals=goals, teacher=teacher, prompter=prompter)
 
     def __len__(self) -> int:
         """Returns the number of batches in an epoch."""
-        total = len(self._data)
-        if self._seed is None or total < self._size:
-            return -(-total // self._size)
-        return total // self._size
+        total, size = len(self.data), self.size or 1
+        if self.seed is None or not divisible(self.data) or total < size:
+            return -(-total // size)
+        return total // size
 
     def epoch(self, number: int = 0) -> Generator[tuple[Arrays, int], None, None]:
         """Yields inputs and targets by name, and how many samples they are."""
         with closing(self._batches(number)) as batches:
             for index, batch in batches:
-                short = self._fills and batch.count < self._size
-                whole = padded(batch, self._size) if short else batch
-                if self._change is not None:
-                    whole = augmented(whole, self._change, number, index)
-                yield {**whole.inputs, **self._beside(index, whole)}, batch.count
+                whole = self._filled(batch)
+                if self.change is not None:
+                    whole = augmented(whole, self.change, number, index)
+                yield {**whole.inputs, **self._beside(str(index), whole)}, batch.count
+
+    def weighed(self) -> Generator[tuple[Arrays, int], None, None]:
+        """Yields inputs and targets by name, and what their mean loss counts for in that of all.
+
+        What fills up a short batch must count nothing. So a batch of nothing else comes after it,
+        and counts for less than 0; with n samples in a batch of s, of which the last one is x,
+
+            s mean(batch, x, ..., x) - (s - n) mean(x, ..., x) = sum(batch)
+        """
+        with closing(self._batches(0)) as batches:
+            for index, batch in batches:
+                whole, size = self._filled(batch), self.size or batch.count
+                yield {**whole.inputs, **self._beside(str(index), whole)}, size
+                if batch.count < size:
+                    last = self._filled(batch.rows(slice(-1, None)))
+                    yield {**last.inputs, **self._beside("last", last)}, batch.count - size
+
+    def _filled(self, batch: Batch) -> Batch:
+        """Returns a batch of full size, its last sample repeated where it was short."""
+        short = self.size is not None and batch.count < self.size
+        return padded(batch, self.size or 1) if short else batch
 
     def _batches(self, number: int) -> Generator[tuple[int, Batch], None, None]:
         """Yields the batches of an epoch, each with its place in the first one."""
-        if self._seed is None or not divisible(self._data):
-            yield from enumerate(self._data.batches(self._size))
+        size = self.size or 1
+        if self.seed is None or not divisible(self.data):
+            yield from enumerate(self.data.batches(size))
             return
-        order = np.random.default_rng(self._seed).permutation(len(self._data))
-        for index in np.random.default_rng([self._seed, number]).permutation(len(self)):
-            chosen = np.sort(order[index * self._size : (index + 1) * self._size])
-            for batch in self._data.subset(chosen).batches(self._size):
+        order = np.random.default_rng(self.seed).permutation(len(self.data))
+        for index in np.random.default_rng([self.seed, number]).permutation(len(self)):
+            chosen = np.sort(order[index * size : (index + 1) * size])
+            for batch in self.data.subset(chosen).batches(size):
                 yield int(index), batch
 
-    def _beside(self, index: int, batch: Batch) -> Arrays:
+    def _beside(self, index: str, batch: Batch) -> Arrays:
         """Returns the target of every goal for a batch, and what else the learner is fed."""
-        key = f"{self._name}-{index}" if self._change is None else None
-        known = {} if self._teacher is None else self._teacher.answers(batch, key)
-        prompts = {} if self._prompter is None else self._prompter.prompts(batch, known, key)
-        return targets_of(self._goals, batch, known) | prompts
+        key = f"{self.name}-{index}" if self.change is None else None
+        known = {} if self.teacher is None else self.teacher.answers(batch, key)
+        prompts = {} if self.prompter is None else self.prompter.prompts(batch, known, key)
+        return targets_of(self.goals, batch, known) | prompts
 
 
 def _keep(path: Path, arrays: Sequence[npt.NDArray[Any]]) -> None:

@@ -20,7 +20,7 @@ from onnxtrim.finetune.course import mean_loss
 from onnxtrim.finetune.goals import Aim, aim_of, answering, relevant
 from onnxtrim.finetune.lessons import Lessons, Teacher
 from onnxtrim.finetune.losses import with_loss
-from onnxtrim.finetune.runtime import TrainingRuntime
+from onnxtrim.finetune.runtime.find import TrainingRuntime
 from onnxtrim.finetune.twin import lowered
 from onnxtrim.finetune.twin.live_norms import own_statistics
 from onnxtrim.graph.runtime import Arrays, Runner
@@ -61,9 +61,9 @@ class Study:
         scores = with_loss(answering(model, self.aim), self.aim.goals)
         runner = Runner(scores, threads=self.threads)
         (loss,) = runner.output_names
-        return mean_loss((float(runner(a)[loss]), count) for a, count in self.exam.epoch())
+        return mean_loss((float(runner(a)[loss]), weight) for a, weight in self.exam.weighed())
 
-    def at_home(self, model: ir.Model, loss: float) -> tuple[ir.Model, float]:
+    def settled(self, model: ir.Model, loss: float) -> tuple[ir.Model, float]:
         """Returns a model with the statistics that its normalisations have now, and its loss.
 
         As it was, where that is better: its loss is `loss`.
@@ -73,9 +73,9 @@ class Study:
         statistics = own_statistics(lowered(model), batches, self.threads)
         if not statistics:
             return model, loss
-        settled = with_weights(model, statistics)
-        found = self.loss(settled)
-        return (settled, found) if found < loss else (model, loss)
+        changed = with_weights(model, statistics)
+        found = self.loss(changed)
+        return (changed, found) if found < loss else (model, loss)
 
     def sample(self) -> Arrays:
         """Returns the inputs of a batch that is held out."""
@@ -118,22 +118,13 @@ def study_of(
         DataError: the data cannot be used.
         TrainingError: no output is of real numbers.
     """
-    specs, source = input_specs(student), teacher or student
+    specs = input_specs(student)
     training, held_out = split(data, HELD_OUT)
     wanted, threads = min(reading.batch_size, len(training)), reading.threads
     size = batch_size(specs, wanted) if batched(specs) else None
-    aim = aim_of(
-        source,
-        held_out,
-        specs,
-        config,
-        taught=teacher is not None,
-        batch_size=wanted,
-        student=student,
-        runtime=runtime,
-    )
+    aim = aim_of(student, teacher, held_out, specs, config, batch_size=wanted, runtime=runtime)
     change = augmentation_of(config, reading, specs, training, classes=aim.classes)
-    knows = None if aim.labelled else Teacher(answering(source, aim), folder, threads)
+    knows = None if aim.labelled else Teacher(answering(teacher or student, aim), folder, threads)
     samples = Lessons("samples", training, size, (), None, config.seed)
     held = Lessons("held-out", held_out, size, (), None)
     return Study(

@@ -8,6 +8,7 @@
 The student is kept where its twin learns nothing that it can use.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,12 @@ from onnxtrim.config import DataConfig
 from onnxtrim.errors import OutputError, TrainingError
 from onnxtrim.finetune.artifacts import check_free, keep_artifacts
 from onnxtrim.finetune.config import TuneConfig
-from onnxtrim.finetune.course import Course, Look, Pace, Record, learn, look_at
+from onnxtrim.finetune.course import Course, Pace, Record, learn, look_at
 from onnxtrim.finetune.learner import Task, learners_task
 from onnxtrim.finetune.lessons import Lessons
 from onnxtrim.finetune.losses import with_loss
-from onnxtrim.finetune.remote import RemoteTrainer
-from onnxtrim.finetune.runtime import TrainingRuntime
+from onnxtrim.finetune.runtime.find import TrainingRuntime
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 from onnxtrim.finetune.scratch import scratch
 from onnxtrim.finetune.study import Study, study_of, with_weights
 from onnxtrim.finetune.twin import Twin, check_twin, twin_beside
@@ -33,6 +34,7 @@ from onnxtrim.finetune.twin.fixed_norms import with_fixed_norms
 from onnxtrim.graph import save
 from onnxtrim.graph.runtime import Runner
 from onnxtrim.graph.shapes import pinned
+from onnxtrim.report import Look
 
 __all__ = ["Tuned", "tune"]
 
@@ -105,31 +107,25 @@ def tune(
     with scratch() as folder:
         study = study_of(student, teacher, data, config, reading, runtime, folder)
         before = study.loss(student)
-        start, known = study.at_home(student, before)
+        start, first = study.settled(student, before)
+        if not math.isfinite(first):
+            raise TrainingError(
+                f"the loss on held-out samples is {first} before the first step; look at how data "
+                "are prepared (--scale, --mean, --std), and at what the model answers to them"
+            )
         twin, task = _twin_of(start, teacher, study, folder)
         live = config.bn == "train" or (config.bn == "auto" and study.size >= _LIVE_BATCH)
         moving = twin.statistics if live else ()
         course = Course(task.lessons, task.exam, config, folder / "best.npz", watch)
-        record = Record([] if twin.parted else [Look(0, known)])
+        record = Record([] if twin.parted else [Look(0, first)])
         graph = with_loss(twin.learner if live else with_fixed_norms(twin.learner), task.goals)
         with RemoteTrainer(runtime, folder) as trainer:
-            trainer.ask(
-                "build",
-                model=str(save(_sized(graph, study, task.exam), folder / "twin.onnx")),
-                folder=str(folder),
-                trainable=twin.trainable,
-                statistics=moving,
-                optimizer=config.optimizer,
-                weight_decay=config.weight_decay,
-                clip=config.clip,
-                accumulate=config.accumulate,
-                keep_zeros=config.keep_zeros,
-                threads=study.threads,
-            )
+            path = save(_sized(graph, study, task.exam), folder / "twin.onnx")
+            _build(trainer, path, twin.trainable, moving, config, study.threads)
             _teach(trainer, course, record, first_look=twin.parted)
         names = (*twin.trainable, *moving)
-        model = _graduate(start, twin, names, course.best) if record.best.step else start
-        model, after = study.at_home(model, study.loss(model))
+        model = _with_best(start, twin, names, course.best) if record.best.step else start
+        model, after = study.settled(model, study.loss(model))
         return _result(student, model, study, (before, after), record, twin)
 
 
@@ -144,6 +140,30 @@ def _twin_of(
     check_twin(scores, twin, sample)
     task = Task(study.aim.goals, study.lessons, study.exam)
     return twin, learners_task(twin, task, knowing, folder, study.threads)
+
+
+def _build(
+    trainer: RemoteTrainer,
+    path: Path,
+    trainable: Sequence[str],
+    statistics: Sequence[str],
+    config: TuneConfig,
+    threads: int,
+) -> None:
+    """Has what trains the model at `path` built beside it."""
+    trainer.ask(
+        "build",
+        model=str(path),
+        folder=str(path.parent),
+        trainable=trainable,
+        statistics=statistics,
+        optimizer=config.optimizer,
+        weight_decay=config.weight_decay,
+        clip=config.clip,
+        accumulate=config.accumulate,
+        keep_zeros=config.keep_zeros,
+        threads=threads,
+    )
 
 
 def _teach(trainer: RemoteTrainer, course: Course, record: Record, *, first_look: bool) -> None:
@@ -172,7 +192,7 @@ def _sized(model: ir.Model, study: Study, exam: Lessons) -> ir.Model:
     return pinned(model, {name: arrays[name] for name in names})
 
 
-def _graduate(student: ir.Model, twin: Twin, names: Sequence[str], path: Path) -> ir.Model:
+def _with_best(student: ir.Model, twin: Twin, names: Sequence[str], path: Path) -> ir.Model:
     """Returns a clone of the student with what its twin was left with, in the order of `names`."""
     with np.load(path) as stored:
         weights = {name: stored[f"arr_{i}"] for i, name in enumerate(names)}
@@ -193,11 +213,17 @@ def _result(
     outputs = Runner(model)(study.sample())
     finite = all(np.isfinite(a).all() for a in outputs.values() if a.dtype.kind == "f")
     if not (finite and after < before):
+        advice = "try a lower --lr" if before else "there is nothing left to learn"
         warnings.append(
             f"nothing was learned: the loss on held-out samples was {before:.4g}, and became no "
-            "less; the model is as it was; try a lower --lr"
+            f"less; the model is as it was; {advice}"
         )
         model, after = student, before
+    elif not record.best.step:
+        warnings.append(
+            "no step made the loss on held-out samples less: only the means and variances of "
+            "BatchNormalization are new; try a lower --lr"
+        )
     at_cuts = ("teacher",) if twin.cuts else ()
     return Tuned(
         model=model,

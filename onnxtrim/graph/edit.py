@@ -8,6 +8,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 
 __all__ = [
+    "appended",
     "free_name",
     "in_memory",
     "initializers",
@@ -36,6 +37,23 @@ def free_name(graph: ir.Graph, name: str) -> str:
         number += 1
         unique = f"{name}_{number}"
     return unique
+
+
+def appended(
+    graph: ir.Graph,
+    op_type: str,
+    *inputs: ir.Value,
+    prefix: str,
+    **attributes: int | Sequence[int],
+) -> ir.Value:
+    """Returns the output of a new standard node at the end of `graph`: PREFIX.OPERATOR, or so."""
+    listed = [
+        ir.AttrInt64(name, value) if isinstance(value, int) else ir.AttrInt64s(name, value)
+        for name, value in attributes.items()
+    ]
+    output = ir.Value(name=free_name(graph, f"{prefix}.{op_type.lower()}"))
+    graph.append(ir.Node("", op_type, inputs, listed, outputs=[output]))
+    return output
 
 
 def new_initializer(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:

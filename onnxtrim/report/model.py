@@ -17,7 +17,7 @@ __all__ = [
     "FrozenRow",
     "GroupRow",
     "Inspection",
-    "LookRow",
+    "Look",
     "MetricValue",
     "ModelFacts",
     "Report",
@@ -150,7 +150,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class LookRow:
+class Look:
     """The loss on held-out samples after so many steps."""
 
     step: int
@@ -196,7 +196,8 @@ class Comparison:
 class Tuning:
     """What a model learned. `metric`, `loss` and `looks` are of samples that were held out.
 
-    `model` is what was read: where a run pruned it too, it is its own teacher. `epochs` are those
+    `model` is what was read: where a run pruned it too, it is its own teacher. Without labels of
+    classes and a teacher there is nothing to go by, and no metric. `epochs` are those
     that ended in a look, `images_s` are of the steps alone, and `seconds` of all.
     """
 
@@ -205,9 +206,9 @@ class Tuning:
     teacher: ModelFacts | None
     settings: dict[str, object]
     learned_from: tuple[str, ...]
-    metric: Change
+    metric: Change | None
     loss: Change
-    looks: tuple[LookRow, ...]
+    looks: tuple[Look, ...]
     epochs: int
     steps: int
     images_s: float

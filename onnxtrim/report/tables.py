@@ -56,9 +56,10 @@ def proof_samples(samples: int) -> str:
 
 def pace(tuning: Tuning) -> str:
     """Returns what was learned from, how long and how fast, as people read it."""
+    steps = "1 step" if tuning.steps == 1 else f"{tuning.steps} steps"
     epochs = "1 epoch" if tuning.epochs == 1 else f"{tuning.epochs} epochs"
     return (
-        f"{tuning.steps} steps in {epochs}, {tuning.images_s:.0f} images/s, "
+        f"{steps} in {epochs}, {tuning.images_s:.0f} images/s, "
         f"{tuning.seconds:.1f} s in all; learned from {' and '.join(tuning.learned_from)}"
     )
 
@@ -134,12 +135,10 @@ def _looks(tuning: Tuning) -> Table:
 def _learned(tuning: Tuning) -> Table:
     """Returns what tuning did on the samples held out of those that were learned from."""
     metric, loss = tuning.metric, tuning.loss
-    rows = (
-        (metric.name, *_changed(metric)),
-        (f"loss ({loss.name})", f"{loss.before:.4g}", f"{loss.after:.4g}", ""),
-    )
+    rows = [] if metric is None else [(metric.name, *_changed(metric))]
+    rows.append((f"loss ({loss.name})", f"{loss.before:.4g}", f"{loss.after:.4g}", ""))
     title = f"Tuning, judged on {tuning.data['held_out']} samples held out"
-    return Table(title, ("", "before", "after", "after - before"), rows)
+    return Table(title, ("", "before", "after", "after - before"), tuple(rows))
 
 
 def _changed(metric: Change) -> tuple[str, str, str]:

@@ -12,7 +12,8 @@ __all__ = ["show"]
 def show(document: Document, console: Console) -> None:
     """Prints the tables of `document` on `console`, and what else there is to say."""
     for table in tables(document):
-        grid = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False)
+        console.print(table.title, style="table.title", markup=False, highlight=False)
+        grid = RichTable(box=None, pad_edge=False)
         for index, column in enumerate(table.head):
             right = index > 0 and column not in ("reason", "tensors")
             grid.add_column(column, justify="right" if right else "left", overflow="fold")

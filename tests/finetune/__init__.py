@@ -1,1 +1,1 @@
-"""Tests of the training runtime; a package, for another room has a module `runtime` too."""
+"""Tests of fine-tuning."""

@@ -11,7 +11,7 @@ import pytest
 
 from finetune.twin.checking import Gradients
 from onnxtrim.finetune import TrainingRuntime, TrainingSetup, find_runtime, setup_training
-from onnxtrim.finetune.runtime import installed_runtime
+from onnxtrim.finetune.runtime.find import installed_runtime
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,13 @@ def runtime(request: pytest.FixtureRequest) -> TrainingRuntime:
         if installed_runtime() is None:
             pytest.skip("no training runtime is installed; run: onnxtrim setup-training")
         return find_runtime()
+
+
+@pytest.fixture
+def installed(runtime: TrainingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the training runtime the one that is found."""
+    if runtime.folder is not None:
+        monkeypatch.setenv("ONNXTRIM_TRAINING_HOME", str(runtime.folder.parent))
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,12 @@ import sys
 import venv
 from pathlib import Path
 
-from onnxtrim.finetune.runtime import RECORD
+from onnxtrim.finetune.runtime.find import RECORD, TrainingRuntime
 
-__all__ = ["ANSWER", "complete_folder", "empty_environment", "package_facts", "program"]
+__all__ = ["ANSWER", "NOBODY", "complete_folder", "empty_environment", "package_facts", "program"]
+
+NOBODY = TrainingRuntime(Path("nobody"), None, "0")
+"""Who runs nothing."""
 
 ANSWER = {"version": "1.19.2", "before": 2.0, "after": 1.5}
 """What a check says that goes well."""

@@ -13,7 +13,7 @@ from onnxtrim.errors import OutputError
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune.artifacts import check_free, keep_artifacts
 from onnxtrim.finetune.losses import Goal, with_loss
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 from onnxtrim.graph import save
 
 LINE = """

@@ -1,6 +1,8 @@
 """The options of fine-tuning."""
 
+import re
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from onnxtrim.errors import UsageError
 from onnxtrim.finetune.config import TuneConfig, TuneOptions, recovery_configs, tune_configs
 
 LOSSES = "--loss {}: give one of auto, ce, distill, ce+distill, mse, l1, bce, or FILE.py:NAME"
+DECAY = "--weight-decay {}: 0 or more, and below 1 divided by --lr, which is {}"
 WEIGHTS = "--output-weight {}: give NAME=WEIGHT, a finite figure of 0 or more"
 
 
@@ -23,8 +26,9 @@ WEIGHTS = "--output-weight {}: give NAME=WEIGHT, a finite figure of 0 or more"
         ({"lr": float("inf")}, "--lr inf: a finite figure above 0"),
         ({"temperature": -1.0}, "--temperature -1.0: a finite figure above 0"),
         ({"warmup": 1.0}, "--warmup 1.0: is a share of the steps, from 0 to below 1"),
-        ({"weight_decay": -1}, "--weight-decay -1: 0 or more, and below 1 divided by --lr"),
-        ({"weight_decay": 1000}, "--weight-decay 1000: 0 or more, and below 1 divided by --lr"),
+        ({"weight_decay": -1}, DECAY.format(-1, "0.001")),
+        ({"weight_decay": 1000}, DECAY.format(1000, "0.001")),
+        ({"lr": 200}, DECAY.format(0.01, 200)),
         ({"loss": "hinge"}, LOSSES.format("hinge")),
         ({"loss": "losses.py:"}, LOSSES.format("losses.py:")),
         ({"loss": ":Mine"}, LOSSES.format(":Mine")),
@@ -101,3 +105,18 @@ def test_an_output_is_weighted_by_its_name_whatever_is_in_it() -> None:
 @pytest.mark.parametrize("loss", ["losses.py:Mine", "package.module:losses.Mine", r"C:\\l.py:M"])
 def test_a_loss_may_be_the_name_of_one_of_your_own(loss: str) -> None:
     assert TuneConfig(loss=loss).loss == loss
+
+
+def test_the_documentation_lists_every_option_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    table = page.partition("\n## Options\n")[2].partition("\n## ")[0]
+    said = dict(
+        re.findall(r"^\| `--([a-z-]+)[^|]*` \| ([^|,]+)[^|]* \|", table, flags=re.MULTILINE)
+    )
+    for field in fields(TuneConfig):
+        option, default = field.name.replace("_", "-"), field.default
+        assert option in said
+        if isinstance(default, str):
+            assert said[option] == f"`{default}`"
+        elif isinstance(default, int | float) and not isinstance(default, bool):
+            assert float(said[option]) == default

@@ -11,17 +11,9 @@ import pytest
 import onnxtrim
 from onnxtrim.cli import main
 from onnxtrim.errors import DataError, OutputError, TrainingError, UsageError
-from onnxtrim.finetune import TrainingRuntime
 
 MODELS = Path(__file__).parents[2] / "models"
 LENET, DIGITS = MODELS / "lenet-digits.onnx", MODELS / "digits"
-
-
-@pytest.fixture
-def installed(runtime: TrainingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the training runtime the one that is found."""
-    if runtime.folder is not None:
-        monkeypatch.setenv("ONNXTRIM_TRAINING_HOME", str(runtime.folder.parent))
 
 
 @pytest.fixture(scope="session")

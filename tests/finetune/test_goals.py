@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 
+from finetune.stand_ins import NOBODY
 from onnxtrim.calibration import Dataset, input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import TrainingError, UsageError
@@ -32,7 +33,8 @@ def aim(
     specs = input_specs(model)
     data: Dataset = open_data((X, LABELS) if labelled else X, specs, DataConfig())
     config = TuneConfig(loss=loss, **options)  # type: ignore[arg-type]
-    return aim_of(model, data, specs, config, taught=taught, batch_size=16)
+    teacher = model if taught else None
+    return aim_of(model, teacher, data, specs, config, batch_size=16, runtime=NOBODY)
 
 
 def plain(found: Aim) -> list[Goal]:

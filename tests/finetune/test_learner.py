@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 from oracle import Arrays, proto_of
 
+from finetune.twin.checking import weight_of
 from onnxtrim.calibration import Dataset, input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import TrainingError
@@ -83,12 +84,6 @@ def error(model: ir.Model, teacher: ir.Model, tensor: str) -> float:
     return float(np.mean((found - wanted) ** 2))
 
 
-def weight(model: ir.Model, name: str) -> np.ndarray:
-    tensor = model.graph.initializers[name].const_value
-    assert tensor is not None
-    return tensor.numpy()
-
-
 def tuned(runtime: TrainingRuntime, student: ir.Model, teacher: ir.Model | None) -> Tuned:
     return tune(student, teacher, data(), CONFIG, READING, runtime)
 
@@ -111,7 +106,7 @@ def test_what_lies_before_and_behind_comes_nearer_to_the_teacher(
     for each in (tensor, "y"):
         assert error(result.model, teacher, each) < error(student, teacher, each) / 10
     for name in ("w", "k"):
-        assert np.abs(weight(result.model, name) - weight(student, name)).max() > 0.01
+        assert np.abs(weight_of(result.model, name) - weight_of(student, name)).max() > 0.01
     assert result.after < result.before / 10
     assert result.looks[0].loss > 5 * result.looks[-1].loss
     assert result.warnings == ()
@@ -143,7 +138,7 @@ def test_without_a_teacher_only_what_lies_behind_learns(runtime: TrainingRuntime
     assert result.after < result.before
     assert result.cuts == ()
     assert [one.split(":")[0] for one in result.untrained] == ["w", "W", "R"]
-    np.testing.assert_array_equal(weight(result.model, "w"), weight(student, "w"))
+    np.testing.assert_array_equal(weight_of(result.model, "w"), weight_of(student, "w"))
 
 
 def test_where_nothing_can_learn_it_says_so(runtime: TrainingRuntime) -> None:

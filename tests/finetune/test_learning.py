@@ -7,13 +7,13 @@ import onnx_ir as ir
 import pytest
 from oracle import proto_of
 
+from finetune.twin.checking import weight_of
 from onnxtrim.calibration import input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.tune import Tuned, tune
 from onnxtrim.graph import normalize
-from onnxtrim.graph.constants import constant
 from onnxtrim.graph.runtime import Runner
 
 TEXT = """
@@ -56,12 +56,6 @@ def off(model: ir.Model, output: str) -> float:
     )
 
 
-def weight(model: ir.Model, name: str) -> np.ndarray:
-    found = constant(model.graph.initializers[name])
-    assert found is not None
-    return found
-
-
 def assert_learned(result: Tuned) -> None:
     """Fails unless the loss is less, and is the same in both runtimes."""
     assert result.warnings == ()
@@ -82,8 +76,8 @@ def test_bce_learns_probabilities_and_leaves_the_sigmoid_in_place(
 def test_an_output_without_weight_leaves_its_own_weights_alone(runtime: TrainingRuntime) -> None:
     result = tuned(runtime, loss="mse", output_weight=("y=0",))
     assert_learned(result)
-    np.testing.assert_array_equal(weight(result.model, "m"), weight(STUDENT, "m"))
-    assert not np.array_equal(weight(result.model, "n"), weight(STUDENT, "n"))
+    np.testing.assert_array_equal(weight_of(result.model, "m"), weight_of(STUDENT, "m"))
+    assert not np.array_equal(weight_of(result.model, "n"), weight_of(STUDENT, "n"))
 
 
 def test_features_are_learned_beside_the_outputs(runtime: TrainingRuntime) -> None:
@@ -116,7 +110,7 @@ class Mine(onnxblock.Block):
     )
     result = tuned(runtime, loss=f"{tmp_path / 'losses.py'}:Mine")
     assert_learned(result)
-    np.testing.assert_array_equal(weight(result.model, "m"), weight(STUDENT, "m"))
+    np.testing.assert_array_equal(weight_of(result.model, "m"), weight_of(STUDENT, "m"))
     assert off(result.model, "w") < 0.7 * off(STUDENT, "w")
 
 

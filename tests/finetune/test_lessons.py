@@ -78,6 +78,21 @@ def test_a_short_batch_is_left_out_where_it_is_shuffled_and_filled_up_elsewhere(
     np.testing.assert_array_equal(last["y.target"], 2 * last["x"])
 
 
+@pytest.mark.parametrize("size", [1, 3, 4, 7, 10, 64])
+def test_means_of_batches_have_the_mean_of_all_samples_whatever_fills_them_up(
+    size: int, teacher: Teacher
+) -> None:
+    table = []
+    for arrays, weight in Lessons("held-out", data(Y), size, [MSE, CLASSES], teacher).weighed():
+        assert len(arrays["x"]) == len(arrays["y.labels"]) == size
+        np.testing.assert_array_equal(arrays["y.target"], 2 * arrays["x"])
+        table.append((np.mean(arrays["x"] ** 2), arrays["y.labels"][:, 1].mean(), weight))
+    squares, ones, weights = np.array(table).T
+    assert weights.sum() == len(X)
+    assert np.average(squares, weights=weights) == pytest.approx(np.mean(X**2), rel=1e-6)
+    assert np.average(ones, weights=weights) == pytest.approx(0.5)
+
+
 def test_labels_are_targets_where_there_is_no_teacher() -> None:
     ((_, _), (_, _), (last, _)) = Lessons("exam", data(Y), 4, [CLASSES], None).epoch()
     assert last["y.labels"].tolist() == [[1, 0], [0, 1], [0, 1], [0, 1]]

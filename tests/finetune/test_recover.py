@@ -23,7 +23,7 @@ from onnxtrim.errors import RecoveryError, TrainingError, UsageError
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune import tune as room
 from onnxtrim.finetune.course import Pace
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 
 RNG = np.random.default_rng(5)
 NET = """<ir_version: 8, opset_import: ["": 13]>
@@ -80,13 +80,6 @@ def desk(tmp_path: Path) -> Desk:
     np.save(folder / "calibration.npy", CALIBRATION)
     np.save(folder / "training.npy", TRAINING)
     return Desk(folder)
-
-
-@pytest.fixture
-def installed(runtime: TrainingRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the training runtime the one that is found."""
-    if runtime.folder is not None:
-        monkeypatch.setenv("ONNXTRIM_TRAINING_HOME", str(runtime.folder.parent))
 
 
 class Doomed(RemoteTrainer):
@@ -181,6 +174,7 @@ class TestTuning:
         learned = result.report.tuning
         assert learned is not None
         assert (learned.loss.name, learned.learned_from) == ("ce", ("labels",))
+        assert learned.metric is not None
         assert learned.metric.name == "accuracy"
         held_out = np.arange(150)[_middles(LABELS, 15)]
         found = run(result.model, {"x": TRAINING[held_out]})["y"].argmax(axis=1)
@@ -197,6 +191,26 @@ class TestTuning:
         assert warning.startswith("it was tuned on 60 calibration samples, for want of --train-")
         assert learned.warnings == (warning,)
         assert error(result.model) < error(cut_only().model)
+
+    @pytest.mark.parametrize(("count", "held_out"), [(9, 9), (10, 1)])
+    def test_samples_that_judge_and_are_learned_are_said(self, count: int, held_out: int) -> None:
+        options = {**ALL, "epochs": 1, "train_data": TRAINING[:count]}
+        learned = onnxtrim.prune(MODEL, CALIBRATION, **options).report.tuning
+        assert learned is not None
+        assert learned.data["held_out"] == held_out
+        said = [warning for warning in learned.warnings if "too few to hold some out" in warning]
+        assert len(said) == (count == held_out)
+
+    def test_what_a_model_was_itself_is_no_metric(self) -> None:
+        """Without a teacher and with one score, its outputs are compared with nothing."""
+        one = NET.replace("float[N, 3] y", "float[N, 1] y")
+        model = proto_of(one, WEIGHTS | {"w": WEIGHTS["w"][:, :1], "b": WEIGHTS["b"][:1]})
+        data = (TRAINING, (LABELS > 0).astype(np.int64))
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 8, "threads": 1, "loss": "bce"}
+        assert onnxtrim.fine_tune(model, data, **options).report.metric is None
+        taught = onnxtrim.fine_tune(model, data, model, **options).report.metric
+        assert taught is not None
+        assert taught.name == "relative_error"
 
     def test_samples_that_judge_a_drop_are_not_learned_from(self) -> None:
         budgets = {**ALL, "max_drop": 0.9, "epochs": 1}

@@ -1,15 +1,15 @@
 """What is learned, and from what: sizes of batches, statistics, weights that are put in place."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 import pytest
 from oracle import Arrays, proto_of
 
-from onnxtrim.calibration import Dataset, input_specs, open_data
+from finetune.stand_ins import NOBODY
+from finetune.twin.checking import weight_of
+from onnxtrim.calibration import Dataset, input_specs, open_data, split
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune import TrainingRuntime
@@ -17,7 +17,7 @@ from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.study import Study, study_of, with_weights
 from onnxtrim.finetune.tune import tune
 from onnxtrim.graph import normalize
-from onnxtrim.graph.constants import constant
+from onnxtrim.graph.runtime import Runner
 
 RNG = np.random.default_rng(8)
 READING = DataConfig(batch_size=4, threads=1)
@@ -66,15 +66,17 @@ def calls(folder: Path, *sizes: tuple[int, ...]) -> Dataset:
 
 
 def study(data: Dataset, folder: Path, text: str = OPEN) -> Study:
-    # A block of one's own is not asked for, so that no runtime is.
-    teacher, config = net(0, text), TuneConfig()
-    return study_of(net(1, text), teacher, data, config, READING, None, folder)  # type: ignore[arg-type]
+    return study_of(net(1, text), net(0, text), data, TuneConfig(), READING, NOBODY, folder)
 
 
-def kernel(model: ir.Model) -> npt.NDArray[Any]:
-    found = constant(model.graph.initializers["k"])
-    assert found is not None
-    return found
+@pytest.mark.parametrize("count", [10, 30, 50, 80])
+def test_the_loss_is_of_the_samples_held_out_and_nothing_else(count: int, tmp_path: Path) -> None:
+    data = samples(count)
+    ((x, number),) = ((batch.inputs, batch.count) for batch in split(data, 0.1)[1].batches(99))
+    right, found = (Runner(net(seed))(x)["y"] for seed in (0, 1))
+    wanted = np.mean((found - right) ** 2) / np.var(right)
+    assert number == count // 10
+    assert study(data, tmp_path).loss(net(1)) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_sizes_that_a_model_leaves_open_are_those_of_the_data(tmp_path: Path) -> None:
@@ -106,7 +108,7 @@ def test_what_lies_before_a_pooling_of_open_sizes_learns(
     result = tune(net(1, text), net(0, text), data, config, READING, runtime)
     assert result.untrained == ()
     assert result.after < result.before / 2
-    assert not np.array_equal(kernel(result.model), kernel(net(1)))
+    assert not np.array_equal(weight_of(result.model, "k"), weight_of(net(1), "k"))
 
 
 def test_in_calls_of_several_sizes_what_has_a_gradient_learns(
@@ -127,10 +129,10 @@ class TestWithWeights:
     def test_others_stay_and_so_does_the_original(self) -> None:
         model, new = net(1), np.zeros((3, 1, 3, 3))
         changed = with_weights(model, {"k": new})
-        assert kernel(changed).dtype == np.float32
-        np.testing.assert_array_equal(kernel(changed), new)
-        assert np.any(kernel(model))
-        assert constant(changed.graph.initializers["w"]) is not None
+        assert weight_of(changed, "k").dtype == np.float32
+        np.testing.assert_array_equal(weight_of(changed, "k"), new)
+        assert np.any(weight_of(model, "k"))
+        np.testing.assert_array_equal(weight_of(changed, "w"), weight_of(model, "w"))
 
     def test_another_shape_is_a_fault(self) -> None:
         weights: Arrays = {"k": np.zeros((3, 1, 3), "f4")}

@@ -1,6 +1,7 @@
 """Fine-tuning from end to end, in the training runtime; what fails on the way, and what is kept."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import onnx_ir as ir
 import pytest
 from oracle import Arrays, proto_of
 
+from finetune.twin.checking import weight_of
 from onnxtrim.calibration import Dataset, input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.errors import TrainingError, UsageError
@@ -18,10 +20,10 @@ from onnxtrim.finetune import TrainingRuntime, study
 from onnxtrim.finetune import tune as room
 from onnxtrim.finetune.config import BatchNorm, TuneConfig
 from onnxtrim.finetune.course import Pace
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
+from onnxtrim.finetune.study import with_weights
 from onnxtrim.finetune.tune import Tuned, tune
 from onnxtrim.graph import normalize
-from onnxtrim.graph.constants import constant
 from onnxtrim.graph.runtime import Runner
 
 RNG = np.random.default_rng(4)
@@ -94,10 +96,8 @@ def test_weights_change_and_the_graph_stays(runtime: TrainingRuntime) -> None:
     student, result = net(1), tuned(runtime, config=replace(CONFIG, epochs=1))
     operators = [node.op_type for node in student.graph]
     assert [node.op_type for node in result.model.graph] == operators
-    values = result.model.graph.initializers
     for name, old in drawn(1).items():
-        new = constant(values[name])
-        assert new is not None
+        new = weight_of(result.model, name)
         assert new.shape == old.shape
         assert not np.array_equal(new, old), name
 
@@ -115,8 +115,7 @@ def test_statistics_are_those_of_the_samples_where_that_is_better(
     still = TuneConfig(epochs=1, lr=1e-9)
     result = tune(student, teacher, data(), still, READING, runtime)
     assert result.looks[0].loss < result.before / 20
-    found = constant(result.model.graph.initializers["mean"])
-    assert found is not None
+    found = weight_of(result.model, "mean")
     np.testing.assert_allclose(found.astype(np.float32), right["mean"], atol=0.2)
 
 
@@ -130,8 +129,7 @@ def test_statistics_follow_the_batches_where_norms_are_trained(runtime: Training
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(study, "own_statistics", lambda *_: {})  # it would do the same at once
         result = tune(student, TEACHER, data(), still, READING, runtime)
-    found = constant(result.model.graph.initializers["mean"])
-    assert found is not None
+    found = weight_of(result.model, "mean")
     # Ten batches of eight take a mean that is 8 away to 8 x 0.9^10 = 2.8 away.
     np.testing.assert_allclose(found - m, 8 * 0.9**10, atol=0.3)
 
@@ -196,6 +194,23 @@ def test_what_learns_nothing_is_as_it_was_and_says_so(runtime: TrainingRuntime) 
     assert result.after == result.before == 0
     (warning,) = result.warnings
     assert warning.startswith("nothing was learned: the loss on held-out samples was 0")
+    assert warning.endswith("there is nothing left to learn")
+
+
+def test_new_statistics_alone_are_not_said_to_be_learned(runtime: TrainingRuntime) -> None:
+    """The rate is so low that no step changes a weight; the student's variances are wrong."""
+    off = with_weights(TEACHER, {"var": np.full(4, 9, "f4"), "mean": np.full(4, 3, "f4")})
+    config = TuneConfig(epochs=1, lr=1e-30)
+    result = tune(off, TEACHER, data(), config, READING, runtime)
+    assert result.after < result.before
+    (warning,) = result.warnings
+    assert warning.startswith("no step made the loss on held-out samples less: only the means")
+
+
+def test_a_loss_that_is_no_number_from_the_start_is_an_error(runtime: TrainingRuntime) -> None:
+    huge = open_data(1e30 * X, input_specs(TEACHER), READING)
+    with pytest.raises(TrainingError, match=r"^the loss on held-out samples is (inf|nan) before"):
+        tune(net(1), TEACHER, huge, CONFIG, READING, runtime)
 
 
 def test_it_stops_when_patience_is_at_its_end(runtime: TrainingRuntime) -> None:
@@ -211,6 +226,16 @@ def test_a_loss_that_is_no_number_ends_the_run_and_the_best_is_kept(
     assert "lower --lr" in result.warnings[0]
     assert error(result.model) <= error(net(1))
     assert result.steps < 10
+
+
+def test_a_look_that_is_no_number_is_said(runtime: TrainingRuntime) -> None:
+    """There is one step, so that no loss of a batch shows what it has done."""
+    wild = TuneConfig(epochs=3, optimizer="sgd", lr=1e30, warmup=0.0, weight_decay=0.0)
+    reading = replace(READING, batch_size=81)
+    result = tune(net(1), TEACHER, data(), wild, reading, runtime)
+    assert (result.steps, len(result.looks)) == (1, 2)
+    sentence = r"stopped after step 1: the loss is (inf|nan); lower --lr"
+    assert re.fullmatch(sentence, result.warnings[0])
 
 
 def test_ctrl_c_keeps_the_best_so_far(runtime: TrainingRuntime) -> None:

@@ -12,6 +12,7 @@ from test_load import external_in_a_body
 from onnxtrim.graph import load
 from onnxtrim.graph.constants import constant_ints
 from onnxtrim.graph.edit import (
+    appended,
     in_memory,
     initializers,
     new_initializer,
@@ -55,6 +56,30 @@ def operand(m: ir.Model, node: str) -> ir.Value:
     value = m.graph.node(node).inputs[1]
     assert value is not None
     return value
+
+
+class TestAppended:
+    """It stands at the end, has its attributes, and a name of its own."""
+
+    def test_it_computes_what_it_says(self) -> None:
+        m = model()
+        y, z = m.graph.outputs
+        total = appended(
+            m.graph, "ReduceSum", appended(m.graph, "Add", y, z, prefix="p"), prefix="p", keepdims=0
+        )
+        total.type = ir.TensorType(ir.DataType.FLOAT)
+        m.graph.outputs.append(total)
+        assert run(m, {"x": np.arange(6, dtype=np.float32)})["p.reducesum"] == 30
+
+    def test_a_list_is_an_attribute_of_several_and_no_name_is_there_twice(self) -> None:
+        m = model()
+        y = m.graph.outputs[0]
+        made = [appended(m.graph, "Transpose", y, prefix="p", perm=[1, 0]) for _ in range(2)]
+        assert [value.name for value in made] == ["p.transpose", "p.transpose_2"]
+        m.graph.outputs.append(made[1])
+        made[1].type = y.type
+        found = run(m, {"x": np.arange(6, dtype=np.float32)})["p.transpose_2"]
+        np.testing.assert_array_equal(found, [[0, 3], [1, 4], [2, 5]])
 
 
 class TestNewInitializer:

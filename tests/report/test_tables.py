@@ -27,7 +27,7 @@ from onnxtrim.report import (
     Report,
     Side,
 )
-from onnxtrim.report.tables import Table, figure, tables
+from onnxtrim.report.tables import Table, figure, pace, tables
 
 
 def named(document: Document, title: str) -> Table:
@@ -250,6 +250,14 @@ def test_what_was_learned_is_judged_on_what_was_held_out() -> None:
         ("accuracy", "50.00%", "96.88%", "+46.88 points"),
         ("loss (ce)", "1.25", "0.125", ""),
     )
+
+
+def test_without_a_metric_there_is_the_loss_alone() -> None:
+    assert named(tuning(metric=None), LEARNED).rows == (("loss (ce)", "1.25", "0.125", ""),)
+
+
+def test_one_step_is_no_steps() -> None:
+    assert pace(tuning(steps=1, epochs=1)).startswith("1 step in 1 epoch, ")
 
 
 def test_the_error_of_outputs_is_no_percentage_before_and_after_tuning() -> None:

@@ -101,6 +101,11 @@ def test_no_line_is_wider_than_the_terminal(document: Document) -> None:
     assert max(len(line) for line in tables.splitlines()) <= 60
 
 
+def test_a_title_is_not_folded_to_the_width_of_its_table() -> None:
+    lines = [line.rstrip() for line in shown(tuning()).splitlines()]
+    assert "Looks at the held-out samples" in lines
+
+
 @pytest.mark.parametrize("document", [tuning(), tuned_report()], ids=lambda d: type(d).__name__)
 def test_what_was_learned_is_said_line_by_line(document: Document) -> None:
     lines = shown(document, 300).splitlines()

@@ -31,7 +31,7 @@ from onnxtrim.selection import make_plan
 from onnxtrim.surgery import cut
 
 MIB = 2**20
-STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+CLEAR = Path("/proc/self/clear_refs")
 PERIOD = 0.002
 
 T = TypeVar("T")
@@ -77,9 +77,10 @@ def write_model(path: Path, size: int, width: int) -> int:
     return end
 
 
-def memory(*names: str) -> float:
-    """Returns the sum of some lines of the status of this process, in MiB."""
-    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+def memory(*names: str, process: str = "self") -> float:
+    """Returns the sum of some lines of the status of a process, in MiB."""
+    text = Path(f"/proc/{process}/status").read_text()
+    lines = dict(line.split(":", 1) for line in text.splitlines())
     return sum(int(lines[name].split()[0]) for name in names) / 1024
 
 

@@ -1,7 +1,7 @@
 """What fine-tuning gives back, how fast and in how much memory; prints JSON.
 
     python tools/bench/tuning.py lenet ASSETS --model lenet-mnist.onnx [--params 0.25] [--epochs 1]
-    python tools/bench/tuning.py resnet ASSETS [--macs 0.5] [--epochs 2] [--train 50000]
+    python tools/bench/tuning.py resnet ASSETS [--macs 0.5] [--align none] [--epochs 2]
     python tools/bench/tuning.py others ASSETS [--macs 0.7] [--only espcn_x3_depth_to_space]
     python tools/bench/tuning.py speed ASSETS [--blocks 12] [--steps 10] [--batch-size 64]
     python tools/bench/tuning.py memory ASSETS [--steps 1000] [--batch-size 16]
@@ -49,7 +49,7 @@ EARLY = 200
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "lenet": {"epochs": 1, "batch_size": 32},
-    "resnet": {"epochs": 2, "batch_size": 64},
+    "resnet": {"epochs": 2, "batch_size": 64, "lr": 0.005},
     "speed": {"batch_size": 64},
     "memory": {"batch_size": 16},
     "version-RFB-320": {"epochs": 2},
@@ -101,7 +101,7 @@ def classifier(
     path: Path,
     train: Labelled,
     test: Labelled,
-    budget: dict[str, float],
+    budget: dict[str, Any],
     options: dict[str, Any],
     *,
     parent_too: bool,
@@ -110,7 +110,7 @@ def classifier(
     model = normalize(load(path))
     judge = Judge(model, open_data(test, input_specs(model), DataConfig()), batch_size=250)
     threads = options.get("threads", 0)
-    cut = onnxtrim.prune(path, first(train, CALIBRATION), **budget, threads=threads)  # type: ignore[arg-type]
+    cut = onnxtrim.prune(path, first(train, CALIBRATION), **budget, threads=threads)
     before, after = cut.report.before, cut.report.after
     rows: dict[str, Any] = {
         **budget,
@@ -143,7 +143,7 @@ def lenet(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, A
 
 def resnet(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
     """Returns what is left of ResNet-20 on CIFAR-10, and of its parent tuned as long."""
-    assets, budget = arguments.assets, {"macs": arguments.macs}
+    assets, budget = arguments.assets, {"macs": arguments.macs, "align": arguments.align}
     train = cifar(assets, "train", arguments.train)
     test = cifar(assets, "test", 10_000)
     return classifier(assets / RESNET, train, test, budget, options, parent_too=True)
@@ -163,7 +163,7 @@ def others(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, 
         train, test = ({spec.name: part} for part in (images[:-100], images[-100:]))
         judge = Judge(model, open_data(test, [spec], DataConfig()), batch_size=16)
         calibration = {spec.name: images[:128]}
-        cut = onnxtrim.prune(path, calibration, macs=arguments.macs)
+        cut = onnxtrim.prune(path, calibration, macs=arguments.macs, align=arguments.align)
         learned, facts = tuned(cut.model, train, path, mine)
         before, after = (judge(each).relative_error for each in (cut.model, learned))
         macs = cut.report.after.macs / cut.report.before.macs
@@ -240,12 +240,6 @@ def speed(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, A
     }
 
 
-def residence(process: str) -> float:
-    """Returns the resident memory of a process, in MiB."""
-    lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
-
-
 def workers() -> list[str]:
     """Returns the processes of this one that train."""
     lists = [path.read_text() for path in Path("/proc/self/task").glob("*/children")]
@@ -266,7 +260,7 @@ def resident(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str
     def watch(pace: Pace) -> None:
         (worker,) = workers()
         seen["parent"].append(memory("VmRSS"))
-        seen["worker"].append(residence(worker))
+        seen["worker"].append(memory("VmRSS", process=worker))
 
     path = arguments.assets / RESNET
     limits = {"epochs": epochs, "patience": epochs, **options}
@@ -302,6 +296,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", help="the models of `others`")
     parser.add_argument("--params", type=float, default=0.25)
     parser.add_argument("--macs", type=float)
+    parser.add_argument("--align", default="auto", help="of `resnet` and `others`")
     parser.add_argument("--train", type=int, default=60_000, help="how many images to learn from")
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--steps", type=int)

@@ -36,6 +36,11 @@ class Goal:
     labelled: bool = False
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Returns the outputs that it depends on."""
+        return (self.output,)
+
+    @property
     def target(self) -> str:
         """Returns the name of the input that takes the target."""
         return f"{self.output}.labels" if self.labelled else target_name(self.output)

@@ -1,6 +1,7 @@
 """The formulas of a loss as nodes, of operators that the training runtime differentiates."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +9,14 @@ import onnx_ir as ir
 
 from onnxtrim.finetune.losses.goal import Goal, GoalKind, OwnLoss
 from onnxtrim.finetune.losses.splice import spliced
-from onnxtrim.graph.edit import free_name, new_initializer
+from onnxtrim.graph.edit import appended, free_name, new_initializer
 
 __all__ = ["with_loss"]
 
 _TINY = 1e-30
 """What keeps log t finite where t is 0, and t log t 0."""
+
+_made = partial(appended, prefix="loss")
 
 
 def with_loss(model: ir.Model, goals: Sequence[Goal | OwnLoss]) -> ir.Model:
@@ -135,12 +138,3 @@ def _scaled(graph: ir.Graph, value: ir.Value, by: npt.ArrayLike) -> ir.Value:
 def _constant(graph: ir.Graph, number: npt.ArrayLike) -> ir.Value:
     """Returns a number as an initializer."""
     return new_initializer(graph, "loss.number", np.asarray(number, np.float32))
-
-
-def _made(graph: ir.Graph, op_type: str, *inputs: ir.Value, **attributes: int) -> ir.Value:
-    """Returns the result of a new standard operator at the end of a graph."""
-    listed = [ir.AttrInt64(name, value) for name, value in attributes.items()]
-    node = ir.Node("", op_type, inputs, listed)
-    node.outputs[0].name = free_name(graph, f"loss.{op_type.lower()}")
-    graph.append(node)
-    return node.outputs[0]

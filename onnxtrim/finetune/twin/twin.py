@@ -36,7 +36,7 @@ __all__ = [
     "TOLERANCE",
     "Twin",
     "Untrained",
-    "at_known_opset",
+    "at_known_versions",
     "check_twin",
     "lowered",
     "twin_beside",
@@ -161,8 +161,7 @@ def twin_of(student: ir.Model, known: Collection[str] | None = None) -> Twin:
     )
     if not trainable:
         raise TrainingError(_nothing(untrained))
-    learner = relabelled(parts.learner, _known_opset(model))
-    learner.ir_version = min(learner.ir_version, _IR_VERSION)
+    learner = _relabelled(parts.learner)
     _name_nodes(learner.graph)
     return Twin(
         model=model,
@@ -188,7 +187,7 @@ def lowered(student: ir.Model) -> ir.Model:
     model = _raised(student)
     _lower(model, parameters_of(student))
     if not any(is_unknown(node) for node in model.graph):
-        model = relabelled(model, _known_opset(model))
+        model = _relabelled(model)
     return normalize(model)
 
 
@@ -214,14 +213,13 @@ def check_twin(student: ir.Model, twin: Twin, inputs: Arrays) -> float:
     return worst
 
 
-def at_known_opset(student: ir.Model) -> ir.Model:
-    """Returns a canonical clone of `student` in an operator set that the runtime knows.
+def at_known_versions(student: ir.Model) -> ir.Model:
+    """Returns a canonical clone of `student` in an opset and an IR version that the runtime knows.
 
     Raises:
         TrainingError: it cannot be converted to one.
     """
-    model = _raised(student)
-    return relabelled(model, _known_opset(model))
+    return _relabelled(_raised(student))
 
 
 def _raised(student: ir.Model) -> ir.Model:
@@ -238,9 +236,11 @@ def _raised(student: ir.Model) -> ir.Model:
         raise TrainingError(str(error)) from error
 
 
-def _known_opset(model: ir.Model) -> int:
-    """Returns the opset by which the training runtime knows what a model is made of."""
-    return min(model.opset_imports.get("", 1), _NEWEST)
+def _relabelled(model: ir.Model) -> ir.Model:
+    """Returns a clone in the versions by which the training runtime knows what it is made of."""
+    clone = relabelled(model, min(model.opset_imports.get("", 1), _NEWEST))
+    clone.ir_version = min(clone.ir_version, _IR_VERSION)
+    return clone
 
 
 def _lower(model: ir.Model, parameters: Mapping[str, ir.Node]) -> None:
@@ -302,7 +302,10 @@ def _in_the_way(lost: Lost, *, taught: bool) -> str:
 def _nothing(reasons: Sequence[Untrained]) -> str:
     """Returns why nothing can be trained."""
     if not reasons:
-        return "model: nothing can be trained (it has no float weights); tune the float model"
+        return (
+            "model: nothing can be trained (it has no weights of real numbers, or they lie in the "
+            "body of an If or a Loop); of a quantised model, tune the float one it was made of"
+        )
     first = reasons[-1]
     return f"model: nothing can be trained ({first.weight}: {first.reason}, node {first.node})"
 

@@ -22,6 +22,7 @@ from oracle import Arrays, proto_of, run
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune.twin import Twin, check_twin, twin_of
 from onnxtrim.graph import load, normalize
+from onnxtrim.graph.constants import constant
 
 __all__ = [
     "Gradients",
@@ -32,6 +33,7 @@ __all__ = [
     "differences",
     "inputs_of",
     "student_of",
+    "weight_of",
 ]
 
 STEP = 2**-12
@@ -143,6 +145,13 @@ def behind_conv(
         f'<ir_version: 8, opset_import: ["": {opset}]> g {signature} {{ t = Conv (x, w) {body} }}'
     )
     return student_of(text, **arrays)
+
+
+def weight_of(model: ir.Model, name: str) -> npt.NDArray[Any]:
+    """Returns the value of an initializer."""
+    found = constant(model.graph.initializers[name])
+    assert found is not None
+    return found
 
 
 def inputs_of(model: ir.Model) -> Arrays:

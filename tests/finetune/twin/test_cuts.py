@@ -227,8 +227,9 @@ def test_an_operator_without_gradient_that_no_real_output_needs_is_no_cut() -> N
         best = ArgMax <axis = 1> (y)
     }
     """
-    twin = taught(student_of(text, w=drawn(4, 3, 1, 1)))
-    assert (twin.trainable, twin.cuts, twin.parted) == (("w",), (), False)
+    student = student_of(text, w=drawn(4, 3, 1, 1))
+    for twin in (twin_of(student), taught(student)):
+        assert (twin.trainable, twin.cuts, twin.parted) == (("w",), (), False)
 
 
 def test_a_weight_that_is_moved_into_the_operator_itself_is_no_cut() -> None:

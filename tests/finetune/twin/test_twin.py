@@ -14,7 +14,6 @@ from finetune.twin.checking import (
     assert_twin,
     behind_conv,
     inputs_of,
-    student_of,
 )
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune.twin import Untrained, check_twin, twin_of
@@ -95,17 +94,6 @@ def test_every_node_has_a_name_of_its_own_or_the_runtime_makes_one_twice(
     assert len(set(names)) == len(names)
 
 
-def test_an_output_of_integers_is_in_nobodys_way() -> None:
-    text = """
-    <ir_version: 8, opset_import: ["": 17]>
-    g (float[2,3,4,4] x) => (float[2,4,4,4] y, int64[2,1,4,4] best) {
-        y = Conv (x, w)
-        best = ArgMax <axis = 1> (y)
-    }
-    """
-    assert twin_of(student_of(text, w=ones(4, 3, 1, 1))).trainable == ("w",)
-
-
 @pytest.mark.parametrize(
     ("body", "opset", "sentence"),
     [
@@ -121,6 +109,15 @@ def test_where_nothing_can_be_trained_one_sentence_says_so(
     with pytest.raises(TrainingError, match=sentence) as caught:
         twin_of(behind_conv(body, opset, **operands))
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_weights_is_told_what_else_to_do() -> None:
+    text = """
+    <ir_version: 8, opset_import: ["" : 17]>
+    net (float[N, 2] x) => (float[N, 2] y) { y = Softmax (x) }
+    """
+    with pytest.raises(TrainingError, match=r"nothing can be trained \(it has no weights of real"):
+        twin_of(normalize(ir.from_onnx_text(text)))
 
 
 def test_weights_come_back_in_the_types_of_the_student() -> None:

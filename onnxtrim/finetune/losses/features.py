@@ -12,13 +12,14 @@ sqrt(P) a, the mean squared error of b is this distance.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
 from onnxtrim.channels import analyze
 from onnxtrim.errors import UsageError
-from onnxtrim.graph.edit import free_name, new_initializer
+from onnxtrim.graph.edit import appended, new_initializer
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.graph.shapes import concrete_shapes
 
@@ -114,16 +115,11 @@ def _taps(model: ir.Model) -> dict[tuple[str, int], None]:
 
 def _attention(graph: ir.Graph, x: ir.Value, feature: Feature) -> ir.Value:
     """Returns the attention map of a feature times the root of its positions, one channel wide."""
-
-    def made(op_type: str, *inputs: ir.Value, attributes: Sequence[ir.Attr] = ()) -> ir.Value:
-        node = ir.Node("", op_type, inputs, attributes)
-        node.outputs[0].name = free_name(graph, f"{feature.output}.{op_type.lower()}")
-        graph.append(node)
-        return node.outputs[0]
+    made = partial(appended, graph, prefix=feature.output)
 
     def mean(value: ir.Value, *axes: int) -> ir.Value:
         if graph.opset_imports.get("", 1) < _AXES_AS_OPERAND:
-            return made("ReduceMean", value, attributes=[ir.AttrInt64s("axes", axes)])
+            return made("ReduceMean", value, axes=axes)
         operand = new_initializer(graph, f"{feature.output}.axes", np.array(axes, np.int64))
         return made("ReduceMean", value, operand)
 

@@ -12,7 +12,7 @@ from onnxtrim.errors import UsageError
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune.goals import Aim, answering
 from onnxtrim.finetune.losses import OwnLoss, with_loss
-from onnxtrim.finetune.own_loss import own_loss
+from onnxtrim.finetune.losses.own import own_loss
 from onnxtrim.finetune.twin import twin_of
 from onnxtrim.graph.runtime import Runner
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxtrim.errors import TrainingError
-from onnxtrim.finetune.process import answer_of, environment_with, run
+from onnxtrim.finetune.runtime.process import answer_of, environment_with, run
 
 
 def python(code: str) -> list[str]:

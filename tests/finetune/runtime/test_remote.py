@@ -17,8 +17,8 @@ from oracle import Arrays
 
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune import TrainingRuntime
-from onnxtrim.finetune.process import environment_with
-from onnxtrim.finetune.remote import Blocks, RemoteTrainer
+from onnxtrim.finetune.runtime.process import environment_with
+from onnxtrim.finetune.runtime.remote import Blocks, RemoteTrainer
 
 ECHO = """
 import json, sys
@@ -96,7 +96,7 @@ PARENT = """
 import sys, time
 from pathlib import Path
 from onnxtrim.finetune import TrainingRuntime
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 folder = Path(sys.argv[1])
 trainer = RemoteTrainer(TrainingRuntime(Path(sys.executable), folder / "runtime", "0"), folder)
 trainer.ask("build")
@@ -109,7 +109,7 @@ def test_a_worker_dies_with_its_parent(tmp_path: Path) -> None:
     stand_in(tmp_path, ECHO)
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(tmp_path)],
-        env=environment_with(Path(__file__).parents[2]),
+        env=environment_with(Path(__file__).parents[3]),
         stdout=subprocess.PIPE,
         text=True,
     )

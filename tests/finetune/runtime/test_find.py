@@ -11,8 +11,8 @@ import pytest
 from finetune.stand_ins import complete_folder, package_facts
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune import TrainingRuntime, find_runtime, training_home
-from onnxtrim.finetune.runtime import RECORD, folder_for, installed_runtime
-from onnxtrim.finetune.wheels import running_tag
+from onnxtrim.finetune.runtime.find import RECORD, folder_for, installed_runtime
+from onnxtrim.finetune.runtime.wheels import running_tag
 
 PYTHON = Path(sys.executable)
 

@@ -15,16 +15,13 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from onnxtrim.errors import TrainingError, UsageError
 from onnxtrim.finetune.losses.goal import LABELS, OwnLoss, target_name
-from onnxtrim.finetune.process import answer_of
-from onnxtrim.finetune.runtime import TrainingRuntime
-from onnxtrim.finetune.twin.twin import at_known_opset
+from onnxtrim.finetune.runtime.find import TrainingRuntime
+from onnxtrim.finetune.runtime.process import answer_of
+from onnxtrim.finetune.twin.twin import at_known_versions
 from onnxtrim.graph import save
 from onnxtrim.graph.edit import in_memory
 
 __all__ = ["own_loss"]
-
-_IR_VERSION, _NEWEST = 10, 21
-"""What the training runtime knows. No operator changed its meaning between opset 21 and 28."""
 
 
 def own_loss(
@@ -48,7 +45,7 @@ def own_loss(
         UsageError: it cannot be imported, fails, makes no scalar, or has no gradient.
     """
     targets = (LABELS,) if labelled else tuple(map(target_name, outputs))
-    template = _template(at_known_opset(student), outputs, targets)
+    template = _template(at_known_versions(student), outputs, targets)
     with tempfile.TemporaryDirectory(prefix="onnxtrim-", ignore_cleanup_errors=True) as folder:
         path = save(template, Path(folder) / "loss.onnx")
         arguments = [name, str(path), str(len(outputs))]
@@ -70,7 +67,7 @@ def _used(model: ir.Model, outputs: Sequence[str], answers: tuple[str, ...]) -> 
 
 
 def _template(student: ir.Model, outputs: Sequence[str], targets: Sequence[str]) -> ir.Model:
-    """Returns a graph that a block can be called on."""
+    """Returns a graph that a block can be called on, in the versions of the student."""
     made = {str(value.name): value for value in student.graph.outputs}
     likes = [made[name] for name in outputs]
     if targets == (LABELS,):
@@ -87,7 +84,7 @@ def _template(student: ir.Model, outputs: Sequence[str], targets: Sequence[str])
         [fed for node in nodes for fed in node.inputs if fed is not None],
         [node.outputs[0] for node in nodes],
         nodes=nodes,
-        opset_imports={"": min(student.opset_imports[""], _NEWEST)},
+        opset_imports={"": student.opset_imports[""]},
         name="loss",
     )
-    return ir.Model(graph, ir_version=_IR_VERSION)
+    return ir.Model(graph, ir_version=student.ir_version)

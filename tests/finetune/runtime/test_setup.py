@@ -15,8 +15,8 @@ from finetune.stand_ins import ANSWER, complete_folder, empty_environment, packa
 from onnxtrim.cli import main
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune import TrainingSetup, find_runtime, setup_training
-from onnxtrim.finetune.runtime import folder_for, recorded_python
-from onnxtrim.finetune.wheels import WHEELS, running_tag
+from onnxtrim.finetune.runtime.find import folder_for, recorded_python
+from onnxtrim.finetune.runtime.wheels import WHEELS, running_tag
 
 Captured = pytest.CaptureFixture[str]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from finetune.stand_ins import empty_environment
-from onnxtrim.finetune.process import answer_of, environment_with
-from onnxtrim.finetune.wheels import running_tag, tag_of
+from onnxtrim.finetune.runtime.process import answer_of, environment_with
+from onnxtrim.finetune.runtime.wheels import running_tag, tag_of
 
 PYTHON = Path(sys.executable)
 

@@ -15,7 +15,7 @@ from oracle import Arrays, proto_of
 from onnxtrim.errors import TrainingError
 from onnxtrim.finetune import TrainingRuntime
 from onnxtrim.finetune.losses import Goal, with_loss
-from onnxtrim.finetune.remote import RemoteTrainer
+from onnxtrim.finetune.runtime.remote import RemoteTrainer
 from onnxtrim.graph import save
 
 Weights = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]

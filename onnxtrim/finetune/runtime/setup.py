@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onnxtrim.errors import TrainingError
-from onnxtrim.finetune.process import answer_of, environment_with, run
-from onnxtrim.finetune.runtime import (
+from onnxtrim.finetune.runtime.find import (
     RECORD,
     TrainingRuntime,
     folder_for,
     installed_runtime,
     recorded_python,
 )
-from onnxtrim.finetune.wheels import DISTRIBUTION, VERSION, WHEELS, tag_of
+from onnxtrim.finetune.runtime.process import answer_of, environment_with, run
+from onnxtrim.finetune.runtime.wheels import DISTRIBUTION, VERSION, WHEELS, tag_of
 
 __all__ = ["TrainingSetup", "setup_training"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from onnxtrim.finetune import TrainingRuntime
-from onnxtrim.finetune.process import answer_of
+from onnxtrim.finetune.runtime.process import answer_of
 
 
 def adamw_losses() -> tuple[float, float]:

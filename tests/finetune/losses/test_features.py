@@ -11,8 +11,8 @@ from oracle import Arrays, proto_of
 
 from finetune.twin.checking import Gradients, assert_close, differences
 from onnxtrim.errors import UsageError
-from onnxtrim.finetune.features import Feature, features_of, with_features
 from onnxtrim.finetune.losses import Goal, with_loss
+from onnxtrim.finetune.losses.features import Feature, features_of, with_features
 from onnxtrim.finetune.twin import twin_of
 from onnxtrim.graph import load, normalize
 from onnxtrim.graph.runtime import Runner

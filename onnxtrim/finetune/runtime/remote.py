@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onnxtrim.errors import TrainingError
-from onnxtrim.finetune.runtime import TrainingRuntime
+from onnxtrim.finetune.runtime.find import TrainingRuntime
 
 __all__ = ["Blocks", "RemoteTrainer"]
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from platformdirs import user_data_path
 
 from onnxtrim.errors import TrainingError
-from onnxtrim.finetune.process import environment_with
-from onnxtrim.finetune.wheels import VERSION, running_tag
+from onnxtrim.finetune.runtime.process import environment_with
+from onnxtrim.finetune.runtime.wheels import VERSION, running_tag
 
 __all__ = [
     "RECORD",

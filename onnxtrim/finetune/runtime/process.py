@@ -11,7 +11,7 @@ from onnxtrim.errors import TrainingError
 
 __all__ = ["answer_of", "environment_with", "run"]
 
-_WORKER = Path(__file__).parent / "worker"
+_WORKER = Path(__file__).parents[1] / "worker"
 _PATIENCE_S = 600
 
 

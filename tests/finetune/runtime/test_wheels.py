@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from onnxtrim.finetune.wheels import DISTRIBUTION, VERSION, WHEELS, running_tag, tag_of
+from onnxtrim.finetune.runtime.wheels import DISTRIBUTION, VERSION, WHEELS, running_tag, tag_of
 
 
 @pytest.mark.parametrize(
