@@ -1,5 +1,6 @@
 """What training can go on from: the files of ONNX Runtime on-device training, in a new folder."""
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,8 +15,11 @@ def check_free(target: Path) -> None:
     """Raises OutputError where a path is no place for a new folder."""
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
         raise OutputError(f"{target}: is there already; name a new folder by --keep-artifacts")
-    if not target.absolute().parent.is_dir():
-        raise OutputError(f"{target.absolute().parent}: there is no such folder; make it first")
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder}: there is no such folder; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"{folder}: cannot be written to; name another by --keep-artifacts")
 
 
 def keep_artifacts(trainer: RemoteTrainer, best: Path, target: Path) -> None:

@@ -105,7 +105,8 @@ class TuneConfig:
         for option, figure in (("--clip", self.clip), ("--features", self.features)):
             if not 0 <= figure < math.inf:
                 raise UsageError(f"{option} {figure}: a finite figure of 0 or more")
-        if not 0 <= self.weight_decay * self.lr < 1:
+        mild = self.weight_decay * self.lr < 1 or self.optimizer != "adamw"
+        if not (mild and 0 <= self.weight_decay < math.inf):
             raise UsageError(
                 f"--weight-decay {self.weight_decay}: 0 or more, and below 1 divided by --lr, "
                 f"which is {self.lr:g}"

@@ -52,6 +52,11 @@ class Course:
     best: Path
     watch: Callable[[Pace], None] | None = None
 
+    @property
+    def last(self) -> Path:
+        """Returns where the last weights go."""
+        return self.best.with_name(f"last-{self.best.name}")
+
 
 @dataclass(slots=True)
 class Record:

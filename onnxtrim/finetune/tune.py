@@ -124,9 +124,11 @@ def tune(
             _build(trainer, path, twin.trainable, moving, config, study.threads)
             _teach(trainer, course, record, first_look=twin.parted)
         names = (*twin.trainable, *moving)
-        model = _with_best(start, twin, names, course.best) if record.best.step else start
-        model, after = study.settled(model, study.loss(model))
-        return _result(student, model, study, (before, after), record, twin)
+        learned = [_with_saved(start, twin, names, path) for path in _saved(course, record)]
+        grown = [study.settled(model, study.loss(model)) for model in learned]
+        model, after = min([(start, first), *grown], key=lambda pair: _order(pair[1]))
+        losses, settled_only = (before, after), model is start
+        return _result(student, model, study, losses, record, twin, settled_only=settled_only)
 
 
 def _twin_of(
@@ -175,6 +177,8 @@ def _teach(trainer: RemoteTrainer, course: Course, record: Record, *, first_look
     if first_look:
         look_at(trainer, course, record)
     learn(trainer, course, record)
+    if not record.troubles and record.late:
+        trainer.ask("save", path=str(course.last))
     if course.config.keep_artifacts is None:
         return
     try:
@@ -192,7 +196,22 @@ def _sized(model: ir.Model, study: Study, exam: Lessons) -> ir.Model:
     return pinned(model, {name: arrays[name] for name in names})
 
 
-def _with_best(student: ir.Model, twin: Twin, names: Sequence[str], path: Path) -> ir.Model:
+def _saved(course: Course, record: Record) -> list[Path]:
+    """Returns the weights that may be worth having: the best, and the last ones where they are not.
+
+    Looks go by the running statistics of normalisations, which are behind the weights. Once they
+    are measured, the last weights may be better than those that looked so.
+    """
+    best = [course.best] if record.best.step else []
+    return [*best, course.last] if course.last.exists() else best
+
+
+def _order(loss: float) -> float:
+    """Returns what losses are compared by; what is no number comes last."""
+    return loss if math.isfinite(loss) else math.inf
+
+
+def _with_saved(student: ir.Model, twin: Twin, names: Sequence[str], path: Path) -> ir.Model:
     """Returns a clone of the student with what its twin was left with, in the order of `names`."""
     with np.load(path) as stored:
         weights = {name: stored[f"arr_{i}"] for i, name in enumerate(names)}
@@ -206,6 +225,8 @@ def _result(
     losses: tuple[float, float],
     record: Record,
     twin: Twin,
+    *,
+    settled_only: bool,
 ) -> Tuned:
     """Returns what came of a run; the student as it was where the result is of no use."""
     before, after = losses
@@ -219,7 +240,7 @@ def _result(
             f"less; the model is as it was; {advice}"
         )
         model, after = student, before
-    elif not record.best.step:
+    elif settled_only:
         warnings.append(
             "no step made the loss on held-out samples less: only the means and variances of "
             "BatchNormalization are new; try a lower --lr"

@@ -134,6 +134,18 @@ def test_statistics_follow_the_batches_where_norms_are_trained(runtime: Training
     np.testing.assert_allclose(found - m, 8 * 0.9**10, atol=0.3)
 
 
+def test_weights_that_look_bad_by_old_statistics_are_good_by_new_ones(
+    runtime: TrainingRuntime,
+) -> None:
+    """Two large steps leave the running mean and variance far behind."""
+    config = TuneConfig(epochs=1, lr=1.5, bn="train", warmup=0.0, weight_decay=0.0)
+    result = tune(net(1), TEACHER, data(), config, replace(READING, batch_size=40), runtime)
+    first, last = result.looks
+    assert last.loss > first.loss
+    assert result.after < first.loss / 2
+    assert result.warnings == ()
+
+
 @pytest.mark.parametrize("bn", ["frozen", "train"])
 def test_either_way_to_train_norms_learns(runtime: TrainingRuntime, bn: BatchNorm) -> None:
     result = tuned(runtime, config=replace(CONFIG, epochs=12, bn=bn))
