@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from oracle import Arrays, proto_of, run
+from oracle import Arrays, proto_of, run, runtime_before
 
 from finetune.twin.checking import (
     Gradients,
@@ -206,6 +206,8 @@ def test_a_custom_operator_before_all_weights_is_in_nobodys_way() -> None:
 
 
 def test_an_operator_newer_than_the_runtime_is_a_cut_too() -> None:
+    if runtime_before(1, 28):
+        pytest.skip("this ONNX Runtime does not know opset 26")
     body = "u = CumProd (t, one)  y = Conv (u, k)"
     twin = taught(behind_conv(body, 26, one=np.array(1), k=drawn(2, 4, 1, 1)))
     assert (set(twin.trainable), [cut.operator for cut in twin.cuts]) == ({"w", "k"}, ["CumProd"])
