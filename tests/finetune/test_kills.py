@@ -6,6 +6,7 @@ the result nothing is written.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -346,6 +347,7 @@ def test_a_result_that_cannot_be_written_any_more_is_elsewhere(
     spare = Path(errors.partition("; it was written to ")[2].removesuffix(", take it from there\n"))
     assert spare.name == run.result.name
     assert accuracy(spare, samples) > accuracy(samples.model, samples)
+    shutil.rmtree(spare.parent)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(start: Start, samples: Samples) -> None:
