@@ -29,8 +29,7 @@ from onnxtrim.errors import (
     ShapeError,
     VerificationError,
 )
-from onnxtrim.graph import save
-from onnxtrim.graph.save import refuse_overwriting, saved_bytes
+from onnxtrim.graph.save import save_apart, saved_bytes
 from onnxtrim.graph.shapes import concrete_shapes
 from onnxtrim.recover import Recovery, recovered
 from onnxtrim.report import (
@@ -80,8 +79,7 @@ class PruneResult:
         Raises:
             OutputError: it cannot be written there, or the model was read from there.
         """
-        refuse_overwriting((Path(path), Path(f"{path}.data")), self.sources)
-        return save(self.model, path)
+        return save_apart(self.model, path, self.sources)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from onnxtrim.graph import save
-from onnxtrim.graph.save import refuse_overwriting
+from onnxtrim.graph.save import save_apart
 from onnxtrim.report import Tuning
 
 __all__ = ["TuneResult"]
@@ -33,5 +32,4 @@ class TuneResult:
         Raises:
             OutputError: it cannot be written there, or a model was read from there.
         """
-        refuse_overwriting((Path(path), Path(f"{path}.data")), self.sources)
-        return save(self.model, path)
+        return save_apart(self.model, path, self.sources)

@@ -124,7 +124,7 @@ def tune(
             _build(trainer, path, twin.trainable, moving, config, study.threads)
             _teach(trainer, course, record, first_look=twin.parted)
         names = (*twin.trainable, *moving)
-        learned = [_with_saved(start, twin, names, path) for path in _saved(course, record)]
+        learned = [_with_saved(start, names, path) for path in _saved(course, record)]
         grown = [study.settled(model, study.loss(model)) for model in learned]
         model, after = min([(start, first), *grown], key=lambda pair: _order(pair[1]))
         losses, settled_only = (before, after), model is start
@@ -211,11 +211,11 @@ def _order(loss: float) -> float:
     return loss if math.isfinite(loss) else math.inf
 
 
-def _with_saved(student: ir.Model, twin: Twin, names: Sequence[str], path: Path) -> ir.Model:
+def _with_saved(student: ir.Model, names: Sequence[str], path: Path) -> ir.Model:
     """Returns a clone of the student with what its twin was left with, in the order of `names`."""
     with np.load(path) as stored:
         weights = {name: stored[f"arr_{i}"] for i, name in enumerate(names)}
-    return with_weights(student, twin.restored(weights))
+    return with_weights(student, weights)
 
 
 def _result(

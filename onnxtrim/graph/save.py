@@ -16,7 +16,14 @@ from onnxtrim.errors import OutputError
 from onnxtrim.graph.edit import in_memory, initializers, weight_bytes
 from onnxtrim.graph.proto import skeleton
 
-__all__ = ["atomic_write", "check_writable", "refuse_overwriting", "save", "saved_bytes"]
+__all__ = [
+    "atomic_write",
+    "check_writable",
+    "refuse_overwriting",
+    "save",
+    "save_apart",
+    "saved_bytes",
+]
 
 EXTERNAL_BYTES = 512 * 2**20
 """Weights above this lie beside the model: a protobuf holds at most 2 GB, and parses in full."""
@@ -44,6 +51,16 @@ def save(model: ir.Model, path: str | os.PathLike[str]) -> Path:
             os.replace(folder / external, target.with_name(external))
         os.replace(folder / target.name, target)
     return target
+
+
+def save_apart(model: ir.Model, path: str | os.PathLike[str], sources: Iterable[Path]) -> Path:
+    """Returns the path written, as `save` does, where none of the files is one of `sources`.
+
+    Raises:
+        OutputError: one would be, or the path cannot be written.
+    """
+    refuse_overwriting((Path(path), Path(f"{path}.data")), sources)
+    return save(model, path)
 
 
 def saved_bytes(model: ir.Model) -> int:

@@ -82,7 +82,6 @@ class Twin:
         trainable: the initializers to train.
         statistics: the running means and variances of batch normalisations in the learner.
         untrained: the other parameters, each with the reason.
-        types: the element types of the student's weights, by name.
     """
 
     model: ir.Model
@@ -93,19 +92,11 @@ class Twin:
     trainable: tuple[str, ...]
     statistics: tuple[str, ...]
     untrained: tuple[Untrained, ...]
-    types: Mapping[str, ir.DataType]
 
     @property
     def parted(self) -> bool:
         """Whether the learner is a part of the model, or is fed more than it."""
         return bool(self.cuts) or self.prompter is not None
-
-    def restored(self, weights: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-        """Returns weights of the twin as weights of the student: its names, shapes and types."""
-        return {
-            name: np.ascontiguousarray(array, dtype=self.types[name].numpy())
-            for name, array in weights.items()
-        }
 
 
 def twin_beside(
@@ -133,7 +124,7 @@ def twin_beside(
     if lacking:
         teacher = narrowed(teacher, student, lacking, sample)
         known = alike(student, teacher, sample)
-    return twin_of(student, known), teacher
+    return _twin(student, model, known), teacher
 
 
 def twin_of(student: ir.Model, known: Collection[str] | None = None) -> Twin:
@@ -147,8 +138,16 @@ def twin_of(student: ir.Model, known: Collection[str] | None = None) -> Twin:
     Raises:
         TrainingError: the runtime cannot run it, or nothing of it can be trained.
     """
+    return _twin(student, lowered(student), known)
+
+
+def _twin(student: ir.Model, model: ir.Model, known: Collection[str] | None) -> Twin:
+    """Returns the twin of a student that is lowered to a model.
+
+    Raises:
+        TrainingError: the runtime cannot run it, or nothing of it can be trained.
+    """
     parameters = parameters_of(student)
-    model = lowered(student)
     weights = model.graph.initializers
     real = _real(parameters, model)
     parts = parted(model, real, known or ())
@@ -172,7 +171,6 @@ def twin_of(student: ir.Model, known: Collection[str] | None = None) -> Twin:
         trainable=trainable,
         statistics=statistics_of(learner),
         untrained=untrained,
-        types={str(v.name): v.dtype for v in student.graph.initializers.values() if v.dtype},
     )
 
 
