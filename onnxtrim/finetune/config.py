@@ -49,7 +49,8 @@ class TuneConfig:
             one of 0 is left out; repeatable.
         features: What the features at the channel groups count for, next to outputs of 1, when
             learning from a teacher; 0 leaves them out.
-        optimizer: The rule of a step; the runtime has sgd without momentum only.
+        optimizer: The rule of a step.
+        momentum: Of sgd, from 0 to below 1.
         weight_decay: What adamw takes off weights in a step, as a share, times the rate; biases and
             norms are left alone.
         clip: The largest norm of all gradients of a step together; 0 leaves them as they are.
@@ -77,6 +78,7 @@ class TuneConfig:
     output_weight: tuple[str, ...] = ()
     features: float = 0.0
     optimizer: OptimizerName = "adamw"
+    momentum: float = 0.9
     weight_decay: float = 0.01
     clip: float = 0.0
     accumulate: int = 1
@@ -111,6 +113,8 @@ class TuneConfig:
                 f"--weight-decay {self.weight_decay}: 0 or more, and below 1 divided by --lr, "
                 f"which is {self.lr:g}"
             )
+        if not 0 <= self.momentum < 1:
+            raise UsageError(f"--momentum {self.momentum}: is from 0 to below 1")
         if not 0 <= self.warmup < 1:
             raise UsageError(f"--warmup {self.warmup}: is a share of the steps, from 0 to below 1")
         if not 0 < self.distill_weight < 1:
@@ -161,6 +165,7 @@ class TuneOptions(DataOptions, total=False):
     output_weight: tuple[str, ...]
     features: float
     optimizer: OptimizerName
+    momentum: float
     weight_decay: float
     clip: float
     accumulate: int

@@ -47,7 +47,7 @@ class Teacher:
         self, model: ir.Model, folder: Path, threads: int = 0, room: int = _KEPT_BYTES
     ) -> None:
         """Runs nothing yet."""
-        self._runner = Runner(model, threads=threads)
+        self._runner = Runner(model, threads=threads, spin=False)  # the worker has the cores
         self._folder, self._room = folder, room
         self._kept: dict[str, Arrays] = {}
 

@@ -18,6 +18,7 @@ from onnxtrim.finetune.augment import augmentation_of
 from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.course import mean_loss
 from onnxtrim.finetune.goals import Aim, aim_of, answering, relevant
+from onnxtrim.finetune.lanes import lanes_of
 from onnxtrim.finetune.lessons import Lessons, Teacher
 from onnxtrim.finetune.losses import with_loss
 from onnxtrim.finetune.runtime.find import TrainingRuntime
@@ -45,6 +46,7 @@ class Study:
         exam: batches that are held out.
         size: samples a batch; 1 where they come in calls.
         alike: whether all batches have the same sizes.
+        lanes: how many shares of a batch are learned from at once.
         threads: threads of the runtime; 0 lets it choose.
     """
 
@@ -54,6 +56,7 @@ class Study:
     exam: Lessons
     size: int
     alike: bool
+    lanes: int
     threads: int
 
     def loss(self, model: ir.Model) -> float:
@@ -78,13 +81,19 @@ class Study:
         return (changed, found) if found < loss else (model, loss)
 
     def sample(self) -> Arrays:
-        """Returns the inputs of a batch that is held out."""
+        """Returns the inputs of a share of a batch that is held out."""
         names = next(self.samples.epoch())[0].keys()
-        arrays = next(self.exam.epoch())[0]
+        arrays = self.share(next(self.exam.epoch())[0])
         return {name: arrays[name] for name in names}
 
+    def share(self, arrays: Arrays) -> Arrays:
+        """Returns what one lane gets of a batch."""
+        if self.lanes == 1:
+            return arrays
+        return {name: array[: len(array) // self.lanes] for name, array in arrays.items()}
+
     def examined(self, model: ir.Model, sample: Arrays) -> ir.Model:
-        """Returns a clone that answers what the aim is about, in the sizes of the batches.
+        """Returns a clone that answers what the aim is about, in the sizes of the sample.
 
         The more sizes are known, the more operators have a gradient: pooling, resampling, padding
         by `auto_pad`. Where batches differ in size, ranks are known at least.
@@ -134,6 +143,7 @@ def study_of(
         exam=Lessons("held-out", held_out, size, aim.goals, knows),
         size=size or 1,
         alike=size is not None or _alike(samples, held),
+        lanes=lanes_of(student, specs, aim, config, size or 1, threads),
         threads=threads,
     )
 

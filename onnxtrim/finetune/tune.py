@@ -10,7 +10,7 @@ The student is kept where its twin learns nothing that it can use.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ from onnxtrim.errors import OutputError, TrainingError
 from onnxtrim.finetune.artifacts import check_free, keep_artifacts
 from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.course import Course, Pace, Record, learn, look_at
+from onnxtrim.finetune.lanes import goes_by_batches
 from onnxtrim.finetune.learner import Task, learners_task
 from onnxtrim.finetune.lessons import Lessons
 from onnxtrim.finetune.losses import with_loss
@@ -37,9 +38,6 @@ from onnxtrim.graph.shapes import pinned
 from onnxtrim.report import Look
 
 __all__ = ["Tuned", "tune"]
-
-_LIVE_BATCH = 32
-"""Samples a batch from which on its own mean and variance are good enough to normalise by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +112,17 @@ def tune(
                 "are prepared (--scale, --mean, --std), and at what the model answers to them"
             )
         twin, task = _twin_of(start, teacher, study, folder)
-        live = config.bn == "train" or (config.bn == "auto" and study.size >= _LIVE_BATCH)
+        if twin.parted and study.lanes > 1:  # what a prompter computes need not begin with samples
+            study = replace(study, lanes=1)
+            twin, task = _twin_of(start, teacher, study, folder)
+        live = goes_by_batches(config, study.size)
         moving = twin.statistics if live else ()
         course = Course(task.lessons, task.exam, config, folder / "best.npz", watch)
         record = Record([] if twin.parted else [Look(0, first)])
         graph = with_loss(twin.learner if live else with_fixed_norms(twin.learner), task.goals)
         with RemoteTrainer(runtime, folder) as trainer:
             path = save(_sized(graph, study, task.exam), folder / "twin.onnx")
-            _build(trainer, path, twin.trainable, moving, config, study.threads)
+            _build(trainer, path, twin.trainable, moving, config, study)
             _teach(trainer, course, record, first_look=twin.parted)
         names = (*twin.trainable, *moving)
         learned = [_with_saved(start, names, path) for path in _saved(course, record)]
@@ -150,7 +151,7 @@ def _build(
     trainable: Sequence[str],
     statistics: Sequence[str],
     config: TuneConfig,
-    threads: int,
+    study: Study,
 ) -> None:
     """Has what trains the model at `path` built beside it."""
     trainer.ask(
@@ -160,11 +161,12 @@ def _build(
         trainable=trainable,
         statistics=statistics,
         optimizer=config.optimizer,
+        momentum=config.momentum,
         weight_decay=config.weight_decay,
         clip=config.clip,
-        accumulate=config.accumulate,
         keep_zeros=config.keep_zeros,
-        threads=threads,
+        lanes=study.lanes,
+        threads=study.threads,
     )
 
 
@@ -188,10 +190,10 @@ def _teach(trainer: RemoteTrainer, course: Course, record: Record, *, first_look
 
 
 def _sized(model: ir.Model, study: Study, exam: Lessons) -> ir.Model:
-    """Returns a learner with a loss in the sizes of the batches, where all have the same."""
+    """Returns a learner with a loss in the sizes of a share, where all batches have the same."""
     if not study.alike:
         return model
-    arrays = next(exam.epoch())[0]
+    arrays = study.share(next(exam.epoch())[0])
     names = [str(value.name) for value in model.graph.inputs]
     return pinned(model, {name: arrays[name] for name in names})
 

@@ -123,7 +123,7 @@ def test_its_steps_are_those_of_the_optimizer_and_only_weights_decay(
 
 def test_gradients_of_several_batches_make_one_step(trainer: RemoteTrainer, tmp_path: Path) -> None:
     """Gradient descent goes by their mean; a step after fewer batches goes by the mean of those."""
-    build(trainer, tmp_path, "sgd", accumulate=3)
+    build(trainer, tmp_path, "sgd")
     w, b = W.astype(np.float64), B.astype(np.float64)
     for chosen in (BATCHES[:3], BATCHES[3:]):
         gradients = [loss_and_gradients(w, b, batch)[1] for batch in chosen]
@@ -140,7 +140,7 @@ def test_gradients_of_several_batches_make_one_step(trainer: RemoteTrainer, tmp_
 def test_a_gradient_is_no_longer_than_it_may_be(
     trainer: RemoteTrainer, tmp_path: Path, accumulate: int
 ) -> None:
-    build(trainer, tmp_path, "sgd", clip=0.1, accumulate=accumulate)
+    build(trainer, tmp_path, "sgd", clip=0.1)
     for place in range(accumulate):
         last = place + 1 == accumulate
         trainer.ask("train", batch=trainer.place(BATCHES[0]), rate=0.5, step=last)
