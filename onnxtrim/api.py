@@ -30,6 +30,7 @@ from onnxtrim.clock import Clock
 from onnxtrim.config import (
     DEFAULT_CRITERION,
     DEFAULT_DROP,
+    Compensate,
     CriterionName,
     DataConfig,
     DataOptions,
@@ -43,6 +44,7 @@ from onnxtrim.finetune.config import RecoveryOptions, TuneOptions, recovery_conf
 from onnxtrim.finetune.course import Pace
 from onnxtrim.finetune.result import TuneResult
 from onnxtrim.graph import ModelSource
+from onnxtrim.mend import mending_of
 from onnxtrim.recover import Recovery, recovered, recovery_of
 from onnxtrim.report import (
     SCHEMA,
@@ -139,6 +141,7 @@ def apply(
     plan: PrunePlan | str | os.PathLike[str],
     data: DataSource | None = None,
     *,
+    compensate: Compensate = "auto",
     metric: MetricFunction | str | None = None,
     progress: Progress | None = None,
     **options: Unpack[DataOptions],
@@ -148,7 +151,9 @@ def apply(
     Args:
         model: a path, bytes, `ModelProto`, `ir.Model` or graphsurgeon graph; never changed.
         plan: a plan, or the path of its JSON.
-        data: inputs to prove and evaluate it on; without any it is proven on made-up ones.
+        data: inputs to prove, compensate and evaluate it on; without any it is proven on made-up
+            ones, and not compensated.
+        compensate: what makes good for the channels that are gone, as in `prune`.
         metric: what the report goes by, as in `prune`.
         progress: called with (what, done, total).
         **options: the fields of `DataConfig`.
@@ -158,6 +163,7 @@ def apply(
         VerificationError: the result could not be proven; it carries a reproducer.
     """
     reading, clock = data_config(options), Clock()
+    config = PruneConfig(compensate=compensate)
     if not isinstance(plan, PrunePlan):
         plan = PrunePlan.from_json(_text(Path(plan)))
     with clock("prepare"):
@@ -173,8 +179,9 @@ def apply(
         removed=removed,
         alignment=None,
         reading=reading,
-        settings=dataclasses.asdict(reading),
+        settings={"compensate": compensate, **dataclasses.asdict(reading)},
         judge=judge_of(subject, subject.data, metric_function(metric), reading),
+        mending=mending_of(config, subject.data, {}),
     )
     return execute(job, clock, progress)
 
@@ -355,6 +362,7 @@ def _job(
 ) -> Job:
     """Returns what is to be done about a decision."""
     removed, weights = decision.choice.removed, subject.model.graph.initializers
+    moments = {} if decision.measurements is None else decision.measurements.moments
     return Job(
         subject=subject,
         channel_map=channel_map,
@@ -370,6 +378,8 @@ def _job(
         candidates=decision.candidates,
         latency=decision.latency,
         held_out=decision.held_out,
+        mending=mending_of(config, decision.learning, moments),
+        allocations=decision.allocations,
     )
 
 

@@ -29,7 +29,9 @@ def require_data(config: PruneConfig) -> None:
         )
     for option, asked in (
         ("--criterion auto", config.criterion == "auto"),
-        ("--allocate sensitivity", config.allocate == "sensitivity"),
+        (f"--allocate {config.allocate}", config.allocate in ("error", "sensitivity")),
+        (f"--compensate {config.compensate}", config.compensate in ("mean", "linear")),
+        ("--lossless", config.lossless),
         ("--max-drop", config.max_drop is not None),
     ):
         if asked:

@@ -15,6 +15,7 @@ __all__ = [
     "DEFAULT_DROP",
     "Allocation",
     "Color",
+    "Compensate",
     "CriterionChoice",
     "CriterionName",
     "DataConfig",
@@ -35,7 +36,8 @@ Color = Literal["auto", "rgb", "bgr", "gray"]
 Scope = Literal["global", "layer"]
 Normalization = Literal["layer-mean", "max", "gaussian", "none"]
 Reduction = Literal["mean", "max", "sum", "first"]
-Allocation = Literal["scores", "sensitivity"]
+Allocation = Literal["auto", "scores", "error", "sensitivity"]
+Compensate = Literal["auto", "none", "mean", "linear"]
 CriterionName = Literal[
     "aaws",
     "abs",
@@ -144,8 +146,17 @@ class PruneConfig:
         criterion: The rule that scores each unit; `auto` tries the cheap ones and keeps the one
             whose plan changes the outputs least.
         scope: `global` compares units of all groups, `layer` removes the same share of each.
-        allocate: What shares the budget among the groups: the `scores`, or the `sensitivity` of
-            the outputs to each group, measured.
+        allocate: What shares the budget among the groups: the `scores`; the `error` that they mean
+            for the outputs, measured once a group; or the `sensitivity` of the outputs to each
+            group, measured at several widths. `auto` is the best of error, scores and the same
+            share of every group where there are data, by the outputs, else scores.
+        compensate: What makes good for the channels that are gone, without training: `linear`
+            fits the weights behind them to what the original makes, `mean` only mean and deviation
+            of every output; `auto` is linear, or mean where that does not help. What does not help
+            on held-out samples is dropped.
+        refresh: Layers that are fitted in one pass over the data: more are faster, and worse.
+        lossless: Instead of a budget, remove just the channels that never vary on the data, and
+            fold what they are into biases; the outputs stay the same to 1e-5.
         reduce: What makes one score of those of several writers or readers.
         normalize: How scores of different groups are made comparable.
         align: `auto` (what this machine's runtime is fast at, measured once), `none`, a step in
@@ -169,7 +180,10 @@ class PruneConfig:
     below_std: float | None = None
     criterion: CriterionChoice = DEFAULT_CRITERION
     scope: Scope = "global"
-    allocate: Allocation = "scores"
+    allocate: Allocation = "auto"
+    compensate: Compensate = "auto"
+    refresh: int = 1
+    lossless: bool = False
     reduce: Reduction = "mean"
     normalize: Normalization = "layer-mean"
     align: str | int = "auto"
@@ -193,6 +207,8 @@ class PruneConfig:
                 f"--ratio {self.ratio} contradicts --max-layer-ratio {self.max_layer_ratio}, the "
                 "most that may go of any group; lower one or raise the other"
             )
+        if self.refresh < 1:
+            raise UsageError(f"--refresh {self.refresh}: 1 or more")
         if self.min_channels < 1:
             raise UsageError(f"--min-channels {self.min_channels}: at least 1 must stay")
         if not 0 <= self.max_layer_ratio <= 1:
@@ -205,14 +221,25 @@ class PruneConfig:
         return {f"--{name.replace('_', '-')}": v for name, v in named.items() if v is not None}
 
     @property
+    def may_grow(self) -> bool:
+        """Returns whether biases may be added: no budget counts parameters or bytes."""
+        return self.params is None and self.size is None
+
+    @property
     def asks(self) -> bool:
-        """Returns whether there is a budget, or the rule that needs none."""
-        return bool(self.budgets) or self.below_std is not None
+        """Returns whether there is a budget, or a rule that needs none."""
+        return bool(self.budgets) or self.below_std is not None or self.lossless
 
     def _check_budgets(self) -> None:
         """Raises UsageError where budgets make no sense, alone or together."""
         if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
             raise UsageError(f"--max-drop {self.max_drop}: 0 or more, such as 0.01 for one point")
+        if self.lossless:
+            for option in (*self.budgets, *(["--below-std"] if self.below_std is not None else [])):
+                raise UsageError(
+                    f"--lossless and {option} contradict each other: what never varies needs no "
+                    "budget; leave one of them out"
+                )
         if self.below_std is None:
             return
         if not math.isfinite(self.below_std):
@@ -222,7 +249,7 @@ class PruneConfig:
                 f"--below-std {self.below_std} and {option} {value} contradict each other: the "
                 "rule needs no budget; leave one of them out"
             )
-        if self.allocate != "scores":
+        if self.allocate in ("error", "sensitivity"):
             raise UsageError(f"--allocate {self.allocate} shares a budget; --below-std has none")
         if self.criterion == "auto":
             raise UsageError("--criterion auto compares plans for one budget; --below-std has none")
@@ -258,6 +285,9 @@ class PruneOptions(DataOptions, total=False):
     criterion: CriterionChoice
     scope: Scope
     allocate: Allocation
+    compensate: Compensate
+    refresh: int
+    lossless: bool
     reduce: Reduction
     normalize: Normalization
     align: str | int

@@ -1,4 +1,7 @@
-"""A plan -> the thinner model, proven and measured: cut -> verify -> tune -> evaluate -> report."""
+"""A plan -> the thinner model, proven and measured.
+
+cut -> verify -> compensate -> tune -> evaluate -> report
+"""
 
 import os
 from collections.abc import Mapping
@@ -31,6 +34,7 @@ from onnxtrim.errors import (
 )
 from onnxtrim.graph.save import save_apart, saved_bytes
 from onnxtrim.graph.shapes import concrete_shapes
+from onnxtrim.mend import Mending, mended
 from onnxtrim.recover import Recovery, recovered
 from onnxtrim.report import (
     SCHEMA,
@@ -51,6 +55,7 @@ from onnxtrim.report import (
 from onnxtrim.selection import Alignment, CostModel, PrunePlan
 from onnxtrim.subject import Subject
 from onnxtrim.surgery import FailedCut, Verification, changes, cut, verify
+from onnxtrim.surgery.best import Compensation
 
 __all__ = ["Job", "PruneResult", "execute"]
 
@@ -101,7 +106,9 @@ class Job:
         candidates: the criteria that were compared.
         latency: the times of both models, where they were measured already.
         held_out: the samples that the judge has, where they are not all.
+        mending: how what is left is compensated for what is gone, if it is.
         recovery: how it learns again, if it does.
+        allocations: the ways to share the budget that were compared.
     """
 
     subject: Subject
@@ -118,7 +125,9 @@ class Job:
     candidates: tuple[CandidateRow, ...] = ()
     latency: LatencyPair | None = None
     held_out: Dataset | None = None
+    mending: Mending | None = None
     recovery: Recovery | None = None
+    allocations: tuple[CandidateRow, ...] = ()
 
 
 def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
@@ -131,6 +140,8 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
     with clock("cut and verify"):
         thinner, proof = _proven(job)
     plan = replace(job.plan, attributes=changes(subject.model, thinner))
+    with clock("compensate"):
+        thinner, compensation = _mended(job, thinner, progress)
     with clock("evaluate"):
         cut_quality = None if job.judge is None else job.judge(thinner, progress)
     model, tuning, untuned = _recovered(job, thinner, clock)
@@ -142,7 +153,7 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
         latency = job.latency or paired_latency(
             subject.model, model, subject.single_input, threads=reading.threads
         )
-    report = _report(job, model, proof, quality, latency, clock)
+    report = replace(_report(job, model, proof, quality, latency, clock), compensation=compensation)
     if tuning is not None:
         report = _with_tuning(report, cut_quality, tuning)
     if untuned is not None:
@@ -177,6 +188,16 @@ def _proven(job: Job) -> tuple[ir.Model, Verification]:
             raise
         raise RunError(f"{error}; the inputs were made up, give real ones by --data") from error
     return thinner, proof
+
+
+def _mended(
+    job: Job, thinner: ir.Model, progress: Progress | None
+) -> tuple[ir.Model, Compensation | None]:
+    """Returns the cut model compensated, and how; as it is where this is not asked for."""
+    if job.mending is None:
+        return thinner, None
+    subject, kept = job.subject, job.channel_map.without(job.removed)
+    return mended(subject.model, thinner, kept, job.mending, job.reading, job.judge, progress)
 
 
 def _recovered(
@@ -243,4 +264,5 @@ def _report(
         data={} if data is None else data_facts(data, job.held_out),
         warnings=job.warnings + skipped_warnings(data) + uncounted_warnings(subject.costs),
         candidates=job.candidates,
+        allocations=job.allocations,
     )

@@ -86,7 +86,7 @@ def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def half() -> onnxtrim.PruneResult:
-    return onnxtrim.prune(LENET, DIGITS, macs=0.5, criterion="mean")
+    return onnxtrim.prune(LENET, DIGITS, macs=0.5, criterion="mean", compensate="none")
 
 
 class TestPrune:
@@ -283,7 +283,9 @@ class TestPrune:
         assert report.latency_ratio.median <= 0.95
 
     def test_auto_shows_what_it_compared(self) -> None:
-        report = prune(LENET, DIGITS, macs=0.5, criterion="auto", samples=100).report
+        report = prune(
+            LENET, DIGITS, macs=0.5, criterion="auto", samples=100, compensate="none"
+        ).report
         rows = {row.criterion: row for row in report.candidates}
         (chosen,) = [row for row in report.candidates if row.chosen]
         assert report.settings["criterion"] == "auto"
@@ -292,7 +294,8 @@ class TestPrune:
         assert chosen.metric == report.after.metric
         assert chosen.macs == report.after.macs / MACS
         assert rows["random"].relative_error > chosen.relative_error
-        alone = prune(LENET, DIGITS, macs=0.5, criterion=chosen.criterion, samples=100)
+        plain: dict[str, Any] = {"macs": 0.5, "samples": 100, "compensate": "none"}
+        alone = prune(LENET, DIGITS, criterion=chosen.criterion, **plain)
         assert alone.report.relative_error == chosen.relative_error
         assert alone.report.candidates == ()
 
@@ -398,7 +401,10 @@ class TestPrune:
             heard.append((what, done, total))
 
         prune(LENET, DIGITS, progress=listen, macs=0.5, samples=100)
-        assert {what for what, _, _ in heard} == {"measuring", "evaluating"}
+        assert {what for what, _, _ in heard} == {
+            "measuring", "measuring moments", "trying groups", "compensating", "evaluating",
+        }  # fmt: skip
+        assert [(d, t) for w, d, t in heard if w == "compensating"] == [(1, 3), (2, 3), (3, 3)]
         for what in ("measuring", "evaluating"):
             assert [(d, t) for w, d, t in heard if w == what] == [(64, 100), (100, 100)]
 
@@ -424,9 +430,10 @@ class TestSources:
             (images, labels),
             ({"image": images}, labels),
         ]
-        expected = prune(LENET, DIGITS, macs=0.5, samples=40)
+        options: dict[str, Any] = {"macs": 0.5, "samples": 40, "compensate": "none"}
+        expected = prune(LENET, DIGITS, **options)
         for kind in kinds:
-            result = prune(LENET, kind, macs=0.5, samples=40)
+            result = prune(LENET, kind, **options)
             assert result.plan == expected.plan
             metric = result.report.after.metric
             assert metric is not None
@@ -597,7 +604,8 @@ class TestSensitivity:
             ("fc1", 500),
         ]
         for point, ratio in zip(found.curves[0].points, (0.25, 0.5), strict=True):
-            alone = prune(LENET, DIGITS, ratio=ratio, include=("conv1",), align="none", **options)
+            plain = {"align": "none", "compensate": "none", **options}
+            alone = prune(LENET, DIGITS, ratio=ratio, include=("conv1",), **plain)
             assert point.removed == 20 * ratio
             assert point.macs == pytest.approx(alone.report.after.macs / MACS, rel=1e-12)
             assert point.metric == pytest.approx(accuracy(alone.model), abs=1e-12)
@@ -637,7 +645,7 @@ class TestApply:
         plans: list[Any] = [half.plan, str(tmp_path / "plan.json")]
         expected = half.save(tmp_path / "once.onnx").read_bytes()
         for i, plan in enumerate(plans):
-            result = apply(LENET, plan, DIGITS, samples=9)
+            result = apply(LENET, plan, DIGITS, samples=9, compensate="none")
             assert result.save(tmp_path / f"{i}.onnx").read_bytes() == expected
             assert result.plan == half.plan
 

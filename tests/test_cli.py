@@ -96,7 +96,7 @@ class TestPrune:
         before = model.read_bytes()
         reports = [tmp_path / "report.json", tmp_path / "report.md"]
         arguments = ["--data", DIGITS, "--macs", "0.5", "--plan", str(tmp_path / "plan.json")]
-        arguments += ["--criterion", "mean"]
+        arguments += ["--criterion", "mean", "--compensate", "none"]
         done(model, *arguments, "--report", reports[0], "--report", reports[1])
         out, err = capfd.readouterr()
         thin = tmp_path / "net-trimmed.onnx"
@@ -176,6 +176,7 @@ class TestPrune:
         options: dict[str, Any] = {
             "ratio": 0.1, "macs": 0.9, "params": "400k", "size": "1.7MB", "latency": "100s",
             "max_drop": 1.0, "criterion": "mean", "scope": "layer", "allocate": "sensitivity",
+            "compensate": "linear", "refresh": 3,
             "reduce": "max", "normalize": "max", "align": 4, "min_channels": 3,
             "max_layer_ratio": 0.75, "include": ["conv*", "fc*"], "exclude": ["fc1"], "seed": 5,
             "image_size": [28, 28], "crop": 1.0, "mean": [0.5], "std": [0.25], "scale": 0.5,
@@ -196,6 +197,7 @@ class TestPrune:
         assert found["settings"].keys() == options.keys() | {
             "below_std",
             "finetune",
+            "lossless",
             "preprocessor",
         }
         for name, value in options.items():
@@ -333,7 +335,8 @@ class TestApply:
 
     def test_the_same_model_byte_for_byte(self, model: Path, tmp_path: Path) -> None:
         plan, once, again = (tmp_path / n for n in ("plan.json", "once.onnx", "again.onnx"))
-        quick(model, "--data", DIGITS, "--macs", "0.5", "--plan", plan, "-o", once, "-q")
+        plain = ("--macs", "0.5", "--compensate", "none")
+        quick(model, "--data", DIGITS, *plain, "--plan", plan, "-o", once, "-q")
         quick("apply", model, plan, "-o", again, "-q")
         assert again.read_bytes() == once.read_bytes()
         assert again.read_bytes() != model.read_bytes()

@@ -25,7 +25,7 @@ TUNE = [field.name for field in dataclasses.fields(TuneConfig)]
 COMMAND = {
     "": {"model", "data", "train_data", "output", "report", "plan", "metric"},
     "finetune": {"model", "data", "teacher", "output", "report"},
-    "apply": {"model", "plan", "data", "output", "report", "metric"},
+    "apply": {"model", "plan", "data", "output", "report", "compensate", "metric"},
     "inspect": {"model", "data", "report"},
     "compare": {"before", "after", "data", "report", "metric"},
     "sensitivity": {
@@ -134,7 +134,10 @@ class TestDefaults:
             "below_std": None,
             "criterion": "reconstruction",
             "scope": "global",
-            "allocate": "scores",
+            "allocate": "auto",
+            "compensate": "auto",
+            "refresh": 1,
+            "lossless": False,
             "reduce": "mean",
             "normalize": "layer-mean",
             "align": "auto",

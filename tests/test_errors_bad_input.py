@@ -642,6 +642,7 @@ class TestBudget:
 
     def test_too_much_lost(self, desk: Desk) -> None:
         options = ["--data", str(DIGITS), "--macs", "0.1", "--max-drop", "0"]
+        options += ["--compensate", "none"]
         failure = desk.fails(desk.model, *options)
         failure.says(1, "cannot be met together", "accuracy loses", "--max-drop allows 0")
 

@@ -24,6 +24,7 @@ ROOMS = (
     "surgery",
     "report",
     "subject",
+    "mend",
     "finetune",
     "recover",
     "search",

@@ -1,11 +1,13 @@
 """What was measured: per-channel statistics in float64, and on what."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from onnxtrim.calibration.moments import Moments
 
 __all__ = ["Measurements", "Statistic"]
 
@@ -25,8 +27,10 @@ class Measurements:
         statistics: (channels,) float64 by (tensor, axis) and statistic, over samples and positions.
         samples: how many samples were measured.
         fingerprint: SHA-256 of the data.
+        moments: of what products read, by their weights.
     """
 
     statistics: Mapping[tuple[str, int], Mapping[Statistic, npt.NDArray[np.float64]]]
     samples: int
     fingerprint: str
+    moments: Mapping[str, Moments] = field(default_factory=dict)

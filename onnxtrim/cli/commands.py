@@ -24,7 +24,13 @@ from onnxtrim.cli.outputs import (
     write,
 )
 from onnxtrim.cli.speech import Speech, progress_of, say_setup, watch_of
-from onnxtrim.config import DEFAULT_CRITERION, CriterionName, DataConfig, PruneConfig
+from onnxtrim.config import (
+    DEFAULT_CRITERION,
+    Compensate,
+    CriterionName,
+    DataConfig,
+    PruneConfig,
+)
 from onnxtrim.errors import OnnxtrimError
 from onnxtrim.finetune.config import TuneConfig
 
@@ -133,6 +139,7 @@ def apply(
     data: Path | None = None,
     output: _Output = None,
     report: tuple[Path, ...] = (),
+    compensate: Compensate = "auto",
     metric: str | None = None,
     reading: _Reading = None,
     speech: _Speaking = None,
@@ -145,6 +152,7 @@ def apply(
         data: Inputs to prove and evaluate the result on.
         output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
         report: Where the report goes, as .json or .md; repeatable.
+        compensate: What makes good for the channels that are gone; see the help of pruning.
         metric: What to go by, as `module:function`; see the help of pruning.
         reading: How to read the data.
         speech: How to say it.
@@ -156,7 +164,8 @@ def apply(
 
     with progress_of(speech) as progress, reproducer(target):
         options: dict[str, Any] = asdict(reading or DataConfig())
-        result = api.apply(model, plan, data, metric=metric, progress=progress, **options)
+        options |= {"compensate": compensate, "metric": metric}
+        result = api.apply(model, plan, data, progress=progress, **options)
     write(result, target, report, {}, speech)
 
 

@@ -21,6 +21,8 @@ import onnx_ir as ir
 
 from onnxtrim.calibration.measurements import Measurements, Statistic
 from onnxtrim.channels import ChannelGroup, ChannelMap, Tap, WeightRead, WeightUse
+from onnxtrim.channels.ops import product_of
+from onnxtrim.criteria.elimination import ReaderView
 from onnxtrim.graph.fold import constant_array
 
 __all__ = ["Criterion", "GroupView", "Needs", "Reading", "Rows", "Scores"]
@@ -139,6 +141,20 @@ class GroupView:
             ValueError: a statistic was not measured.
         """
         return [self._reading(read, tap, statistics) for read, tap in self.measured_readers()]
+
+    def reader_views(self) -> list[ReaderView]:
+        """Returns each block of the readers that it is known what they read together."""
+        moments = self.measurements.moments if self.measurements is not None else {}
+        found = []
+        for read in self.group.readers:
+            product = product_of(self.model, read.tensor)
+            if product is None or read.tensor not in moments or product.axes[1] != read.axis:
+                continue
+            places = self.group.positions(self.channel_map.axes, read.tensor, read.axis)
+            matrix = product.matrix(constant_array(self.model, read.tensor))
+            covariance, features = moments[read.tensor].covariance, product.features(places)
+            found += [ReaderView(*each, features) for each in zip(matrix, covariance, strict=True)]
+        return found
 
     def rng(self) -> np.random.Generator:
         """Returns a generator that depends on the seed and the name of the group alone."""

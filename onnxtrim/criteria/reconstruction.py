@@ -11,11 +11,15 @@ which is exact for a product with one place a unit, and for 1x1 convolutions, gr
 first term is what a corrected bias gives back, the second what remains: the error that compensation
 minimises. After He et al., "Channel Pruning for Accelerating Very Deep Neural Networks", and Luo et
 al., "ThiNet", both 2017, in closed form.
+
+Where the covariances of what the readers read are known, that is taken into account which the units
+that stay can make good for, and units go one by one (`elimination.py`).
 """
 
 import numpy as np
 
 from onnxtrim.criteria.base import Criterion, GroupView, Needs, Reading, Rows, Scores
+from onnxtrim.criteria.elimination import eliminated
 
 __all__ = ["Reconstruction"]
 
@@ -28,7 +32,10 @@ class Reconstruction(Criterion):
     statistics = ("mean", "square")
 
     def score(self, group: GroupView) -> Rows:
-        """Returns the mean squared changes, (readers, units)."""
+        """Returns the mean squared changes, (readers, units), or (1, units) of what is left."""
+        views = group.reader_views()
+        if views:
+            return eliminated(views)[None]
         return np.stack([_change(reading) for reading in group.readings("mean", "square")])
 
 

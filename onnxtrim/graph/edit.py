@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 __all__ = [
     "appended",
+    "extracted",
     "free_name",
     "in_memory",
     "initializers",
@@ -87,6 +89,16 @@ def in_memory(model: ir.Model) -> ir.Model:
 def weight_bytes(model: ir.Model) -> int:
     """Returns the bytes of all initializers; nothing is read."""
     return sum(v.const_value.nbytes for v in initializers(model) if v.const_value is not None)
+
+
+def extracted(model: ir.Model, names: Iterable[str]) -> ir.Model:
+    """Returns what of a clone of `model` computes some tensors, which are its only outputs."""
+    clone = model.clone()
+    tensors = {value.name: value for node in clone.graph for value in node.outputs}
+    clone.graph.outputs.clear()
+    clone.graph.outputs.extend(tensors[name] for name in names)
+    RemoveUnusedNodesPass()(clone)
+    return clone
 
 
 def with_outputs(model: ir.Model, names: Iterable[str]) -> ir.Model:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from onnxtrim.calibration import Latency
 from onnxtrim.surgery import Verification
+from onnxtrim.surgery.best import Compensation
 
 __all__ = [
     "SCHEMA",
@@ -242,6 +243,8 @@ class Report:
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     candidates: tuple[CandidateRow, ...] = ()
+    allocations: tuple[CandidateRow, ...] = ()
+    compensation: Compensation | None = None
     tuning: Tuning | None = None
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from onnxtrim.calibration import Latency
 from onnxtrim.report.model import (
+    CandidateRow,
     Change,
     Comparison,
     Document,
@@ -36,7 +37,8 @@ def tables(document: Document) -> list[Table]:
     """Returns the tables of a document in the order of reading, empty ones left out."""
     if isinstance(document, Report):
         sides = _sides(document, document.latency_ratio)
-        found = [_candidates(document), _groups(document), _frozen(document)]
+        found = [_candidates(document), _allocations(document)]
+        found += [_groups(document), _frozen(document), _compensated(document)]
         found += [*([_learned(document.tuning)] if document.tuning else []), sides]
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
@@ -74,7 +76,38 @@ def figure(value: float) -> str:
 
 def _candidates(report: Report) -> Table:
     """Returns the criteria that were compared, the best first."""
-    names = {row.metric.name for row in report.candidates} - {"relative_error"}
+    title = "Criteria, each with a plan of its own for one budget"
+    return _compared(title, "criterion", report.candidates)
+
+
+def _allocations(report: Report) -> Table:
+    """Returns the ways to share the budget that were compared, the best first."""
+    return _compared("Ways to share the budget among groups", "shared by", report.allocations)
+
+
+def _compensated(report: Report) -> Table:
+    """Returns what compensation did to the outputs, way by way."""
+    found = report.compensation
+    if found is None:
+        return Table("", (), ())
+    fits = {way: len(names) for way, names in found.fits.items()}
+    got = ", ".join(f"{count} layers {way}" for way, count in fits.items())
+    rows = tuple(
+        (
+            trial.way,
+            f"{trial.relative_error:.3g}",
+            f"kept{f': {got}' if got else ''}" if trial.way == found.way else "",
+        )
+        for trial in found.trials
+    )
+    judged = f"{found.held_out} held-out samples" if found.held_out else "the same samples"
+    title = f"Compensation, fitted to {found.samples} samples and judged by {judged}"
+    return Table(title, ("", "output error", ""), rows)
+
+
+def _compared(title: str, what: str, found: Sequence[CandidateRow]) -> Table:
+    """Returns plans that were compared, the best first."""
+    names = {row.metric.name for row in found} - {"relative_error"}
     rows = tuple(
         (
             row.criterion,
@@ -83,10 +116,9 @@ def _candidates(report: Report) -> Table:
             *([_quality(row.metric)] if names else []),
             "chosen" if row.chosen else "",
         )
-        for row in report.candidates
+        for row in found
     )
-    head = ("criterion", "MACs left", "output error", *sorted(names), "")
-    return Table("Criteria, each with a plan of its own for one budget", head, rows)
+    return Table(title, (what, "MACs left", "output error", *sorted(names), ""), rows)
 
 
 def _curves(found: Sensitivity) -> Table:

@@ -4,7 +4,7 @@ prepare -> [ measure -> score -> choose ] -> cut -> verify -> evaluate -> report
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnxtrim.calibration import (
     Dataset,
@@ -16,14 +16,18 @@ from onnxtrim.calibration import (
     split,
 )
 from onnxtrim.channels import ChannelMap
+from onnxtrim.channels.relations import Ids
 from onnxtrim.clock import Clock
-from onnxtrim.config import DataConfig, PruneConfig
+from onnxtrim.config import Allocation, DataConfig, PruneConfig
 from onnxtrim.criteria import CRITERIA, Scores, Scoring
 from onnxtrim.errors import BudgetError
 from onnxtrim.graph.save import saved_bytes
 from onnxtrim.report import CandidateRow
+from onnxtrim.search.allocation import shared_by_error, tried
 from onnxtrim.search.audition import audition, candidates
 from onnxtrim.search.budgets import Found, within_budgets
+from onnxtrim.search.informed import informed
+from onnxtrim.search.lossless import constant_units
 from onnxtrim.search.scores import measured_for, scored_by
 from onnxtrim.search.sensitivity import allocated, curves_of
 from onnxtrim.search.trials import Bench, judge_of
@@ -31,6 +35,7 @@ from onnxtrim.selection import (
     Alignment,
     Budget,
     Choice,
+    Queue,
     alignments_of,
     choose,
     ladders,
@@ -54,8 +59,10 @@ class Decision:
         scores: by group name.
         measurements: statistics of the activations, where a criterion needed some.
         candidates: what `--criterion auto` tried.
+        allocations: the ways to share the budget that were tried.
         latency: the times by which a budget of time was met.
         judge: says how the result does; None without data.
+        learning: the samples that were measured, and may be fitted to; None without data.
         held_out: the samples that it judges by, where they are kept apart; None for all.
         warnings: one sentence each.
     """
@@ -64,8 +71,10 @@ class Decision:
     scores: Mapping[str, Scores]
     measurements: Measurements | None
     candidates: tuple[CandidateRow, ...]
+    allocations: tuple[CandidateRow, ...]
     latency: LatencyPair | None
     judge: Judge | None
+    learning: Dataset | None
     held_out: Dataset | None
     warnings: tuple[str, ...]
 
@@ -95,16 +104,22 @@ def decide(
     rules = candidates() if config.criterion == "auto" else [CRITERIA[config.criterion]]
     with clock("measure"):
         found = measured_for(bench, rules, learning, progress)
+        bench = informed(bench, learning, config, progress)
+        if bench.moments and learning is not None:
+            found = found or Measurements({}, len(learning), learning.fingerprint)
+            found = replace(found, moments=bench.moments)
     with clock("choose"):
         scoring, rows = _scored(bench, found, config, alignments, budget, progress)
-        met = _met(bench, scoring, config, alignments, budget, progress)
+        met, ways = _met(bench, scoring, config, alignments, budget, found, progress)
     return Decision(
         choice=met.choice,
         scores=scoring.scores,
         measurements=found,
         candidates=rows,
+        allocations=ways,
         latency=met.latency,
         judge=judge,
+        learning=learning,
         held_out=held_out,
         warnings=scoring.warnings + _alignment_warnings(met.choice, alignments),
     )
@@ -134,18 +149,51 @@ def _met(
     config: PruneConfig,
     alignments: Sequence[Alignment],
     budget: Budget,
+    found: Measurements | None,
     progress: Progress | None,
-) -> Found:
-    """Returns the units that the scores and the budgets, or the rule, want gone."""
+) -> tuple[Found, tuple[CandidateRow, ...]]:
+    """Returns the units that the scores and the budgets, or a rule, want gone.
+
+    And, where several ways to share the budget were tried, what each did.
+    """
+    if config.lossless and found is not None:
+        return Found(constant_units(bench, found, config, alignments[0])), ()
     if config.below_std is not None:
-        return Found(_trimmed(bench, scoring, config, alignments))
+        return Found(_trimmed(bench, scoring, config, alignments)), ()
+
+    def meet(queues: Mapping[str, Queue]) -> Found:
+        costs = bench.subject.costs
+        rungs = ladders(bench.channel_map, queues, costs, config, alignments)
+        return within_budgets(bench, rungs, config, budget)
+
     queues = queues_of(bench.channel_map, scoring.scores, config)
-    if config.allocate == "sensitivity":
+    rows: tuple[CandidateRow, ...] = ()
+    way = _way(bench, config)
+    if way == "sensitivity":
         curves = curves_of(bench, queues, config, _POINTS, progress)
         queues = allocated(bench, queues, curves, config)
-    costs = bench.subject.costs
-    found = ladders(bench.channel_map, queues, costs, config, alignments)
-    return within_budgets(bench, found, config, budget)
+    elif way == "error":
+        queues = shared_by_error(bench, queues, scoring.scores, config, progress)
+    elif way == "auto":
+
+        def take(queues: dict[str, Queue]) -> Ids:
+            return meet(queues).choice.removed
+
+        queues, rows = tried(bench, scoring.scores, config, take, progress)
+    return meet(queues), rows
+
+
+def _way(bench: Bench, config: PruneConfig) -> Allocation:
+    """Returns what shares the budget; `auto` where several ways are to be compared.
+
+    They are compared by counted budgets alone: the others are measured, plan by plan.
+    """
+    if config.allocate != "auto":
+        return config.allocate
+    if not bench.moments or config.scope == "layer":
+        return "scores"
+    measured = config.latency is not None or config.max_drop is not None
+    return "error" if measured else "auto"
 
 
 def _counted(

@@ -21,10 +21,10 @@ from onnxtrim.channels import ChannelGroup
 from onnxtrim.config import PruneConfig
 from onnxtrim.report import Curve, CurvePoint
 from onnxtrim.search.trials import Bench
-from onnxtrim.selection import CostModel, Queue
+from onnxtrim.selection import Queue
 from onnxtrim.selection.layers import share_of
 
-__all__ = ["allocated", "curves_of"]
+__all__ = ["allocated", "curves_of", "saved_by_unit"]
 
 
 def curves_of(
@@ -61,21 +61,18 @@ def allocated(
     bench: Bench, queues: Mapping[str, Queue], curves: Sequence[Curve], config: PruneConfig
 ) -> dict[str, Queue]:
     """Returns the queues with keys that share a budget among groups by their curves."""
-    costs = bench.subject.costs
     groups = {group.name: group for group in bench.channel_map.groups}
     found = {}
     for curve in curves:
         queue = queues[curve.group]
-        saved = _saved(bench, costs, queue, groups[curve.group], config)
+        saved = saved_by_unit(bench, queue, groups[curve.group], config)
         found[curve.group] = Queue(queue.units, _slopes(curve) / saved)
     return found
 
 
-def _saved(
-    bench: Bench, costs: CostModel, queue: Queue, group: ChannelGroup, config: PruneConfig
-) -> float:
+def saved_by_unit(bench: Bench, queue: Queue, group: ChannelGroup, config: PruneConfig) -> float:
     """Returns what a unit of a group saves on average: MACs, or parameters if only they count."""
-    most = max(share_of(group.width, config.max_layer_ratio), 1)
+    costs, most = bench.subject.costs, max(share_of(group.width, config.max_layer_ratio), 1)
     before, after = costs.now(), costs.after(bench.channel_map.without(queue.units[:most]))
     by_macs = config.macs is not None or (config.params is None and config.size is None)
     saved = before.macs - after.macs if by_macs else before.params - after.params

@@ -3,7 +3,8 @@
 Nothing is proven here; the plan that is taken is, before it is written.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import onnx_ir as ir
 
@@ -15,6 +16,7 @@ from onnxtrim.calibration import (
     MetricFunction,
     paired_latency,
 )
+from onnxtrim.calibration.moments import Moments
 from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.config import DataConfig
@@ -23,8 +25,13 @@ from onnxtrim.graph.save import saved_bytes
 from onnxtrim.selection import make_plan
 from onnxtrim.subject import Subject
 from onnxtrim.surgery import cut
+from onnxtrim.surgery.compensate import compensated
+from onnxtrim.surgery.reconstruct import reconstructed
 
 __all__ = ["Bench", "judge_of"]
+
+_PREVIEW_REFRESH = 2
+"""Layers that are fitted in one pass where plans are only compared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +43,20 @@ class Bench:
         channel_map: its groups, as far as they may be cut.
         judge: says how models do next to it; None without data.
         reading: how the runtime runs.
+        moments: of what readers read; with them, models are compensated before they are judged.
+        few: a judge by few samples, where one is needed.
+        some: the samples that a preview is fitted to.
+        grow: whether the file may grow by biases.
     """
 
     subject: Subject
     channel_map: ChannelMap
     judge: Judge | None
     reading: DataConfig
+    moments: Mapping[str, Moments] = field(default_factory=dict)
+    few: Judge | None = None
+    some: Dataset | None = None
+    grow: bool = True
 
     def thinner(self, removed: Ids) -> ir.Model:
         """Returns the model without the units `removed`, unproven."""
@@ -73,7 +88,46 @@ class Bench:
         """
         if self.judge is None:
             raise ValueError("quality takes data")
-        return self.judge(self.thinner(removed))
+        return self.judge(self._mended(removed))
+
+    def glance(self, removed: Ids) -> float:
+        """Returns the relative error of the outputs without the units `removed`, on few samples.
+
+        Raises:
+            ValueError: there are no data to judge by.
+        """
+        if self.few is None:
+            raise ValueError("a glance takes data")
+        return self.few(self._mended(removed)).relative_error
+
+    def preview(self, removed: Ids) -> Evaluation:
+        """Returns how the model does without the units `removed`, compensated, on few samples.
+
+        Raises:
+            ValueError: there are no data.
+        """
+        if self.few is None or self.some is None:
+            raise ValueError("a preview takes data")
+        thinner, kept = self.thinner(removed), self.channel_map.without(removed)
+        found = compensated(
+            self.subject.model,
+            thinner,
+            kept,
+            self.some,
+            "linear",
+            refresh=_PREVIEW_REFRESH,
+            grow=self.grow,
+            batch_size=self.reading.batch_size,
+            threads=self.reading.threads,
+        )
+        return self.few(found.model)
+
+    def _mended(self, removed: Ids) -> ir.Model:
+        """Returns the model without the units `removed`; readers with moments are compensated."""
+        thinner, kept = self.thinner(removed), self.channel_map.without(removed)
+        if not self.moments:
+            return thinner
+        return reconstructed(self.subject.model, thinner, kept, self.moments, grow=self.grow)
 
     def size(self, removed: Ids) -> int:
         """Returns the size of the file without the units `removed`."""

@@ -44,7 +44,9 @@ TRAINING = RNG.normal(size=(150, 2, 6, 6)).astype("f4")
 SCORES = run(MODEL, {"x": TRAINING})["y"]
 LABELS = (SCORES - SCORES.mean(axis=0)).argmax(axis=1)
 
-CUT: dict[str, Any] = {"ratio": 0.5, "criterion": "l1", "align": "none", "threads": 1}
+CUT: dict[str, Any] = {
+    "ratio": 0.5, "criterion": "l1", "align": "none", "threads": 1, "compensate": "none",
+}  # fmt: skip
 TUNING: dict[str, Any] = {"epochs": 8, "lr": 0.02, "batch_size": 8}
 ALL: dict[str, Any] = {**CUT, **TUNING, "finetune": True}
 

@@ -31,7 +31,7 @@ REPORT = {
 """What scripts were promised first."""
 MORE = {
     "settings", "latency_ratio", "agreement", "relative_error", "data", "warnings", "candidates",
-    "tuning",
+    "allocations", "compensation", "tuning",
 }  # fmt: skip
 """What came on top: how it was run, the paired latencies, the quality, the data, what was said."""
 

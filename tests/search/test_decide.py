@@ -26,7 +26,7 @@ def decided(
     channel_map: ChannelMap | None = None,
     **options: Any,  # noqa: ANN401 - options are of many types
 ) -> Decision:
-    config = PruneConfig(**{"criterion": "mean", "align": "none", **options})
+    config = PruneConfig(**{"criterion": "mean", "align": "none", "compensate": "none", **options})
     groups = channel_map or subject.channel_map
     return decide(subject, groups, config, READING, metric, Clock(), None)
 
@@ -154,7 +154,8 @@ class TestBelowStd:
 
 def test_the_clock_and_the_listener_hear_of_it() -> None:
     heard: list[str] = []
-    clock, config = Clock(), PruneConfig(max_drop=0.0, criterion="auto", allocate="sensitivity")
+    options: dict[str, Any] = {"criterion": "auto", "allocate": "sensitivity"}
+    clock, config = Clock(), PruneConfig(max_drop=0.0, compensate="none", **options)
     decide(
         BOTH, BOTH.channel_map, config, READING, None, clock, lambda what, *_: heard.append(what)
     )

@@ -30,6 +30,7 @@ from onnxtrim.channels.ops.lrn import LRN
 from onnxtrim.channels.ops.matmul import MatMul
 from onnxtrim.channels.ops.pad import Pad, PadBefore11
 from onnxtrim.channels.ops.pool import Pool
+from onnxtrim.channels.ops.products import Product, refit, takes_bias
 from onnxtrim.channels.ops.quantize import Quantize
 from onnxtrim.channels.ops.recurrent import Recurrent
 from onnxtrim.channels.ops.reduce import Reduce
@@ -40,11 +41,28 @@ from onnxtrim.channels.ops.shape import ShapeOf
 from onnxtrim.channels.ops.slice import Slice, SliceBefore10
 from onnxtrim.channels.ops.split import Split, SplitBefore13
 from onnxtrim.channels.ops.squeeze import Squeeze, Unsqueeze
+from onnxtrim.channels.ops.sums import Sum, sum_behind
 from onnxtrim.channels.ops.tile import Tile
 from onnxtrim.channels.ops.transpose import Transpose
 from onnxtrim.graph.constants import opset_of
+from onnxtrim.graph.shapes import unranked
 
-__all__ = ["RULES", "OpId", "OpRule", "Shapes", "Weight", "rule_for", "rule_of"]
+__all__ = [
+    "RULES",
+    "OpId",
+    "OpRule",
+    "Product",
+    "Shapes",
+    "Sum",
+    "Weight",
+    "product_of",
+    "products_of",
+    "refit",
+    "rule_for",
+    "rule_of",
+    "sum_behind",
+    "takes_bias",
+]
 
 RULES: tuple[OpRule, ...] = (
     Activation(),
@@ -110,6 +128,24 @@ def rule_for(
     entries = _by_operator(rules).get(("" if domain == "ai.onnx" else domain, op_type), ())
     found = [(since, rule) for since, rule in entries if since <= version]
     return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
+def products_of(model: ir.Model) -> list[Product]:
+    """Returns the nodes of a model whose weights can be fitted anew, in the order of the graph."""
+    rules = ((node, rule_of(model, node)) for node in model.graph if unranked(node) is None)
+    found = (rule.product(node) for node, rule in rules if rule is not None)
+    return [product for product in found if product is not None]
+
+
+def product_of(model: ir.Model, weight: str) -> Product | None:
+    """Returns the product that alone reads a weight, or None."""
+    value = model.graph.initializers.get(weight)
+    uses = [] if value is None else list(value.uses())
+    if len(uses) != 1 or unranked(uses[0][0]) is not None:
+        return None
+    rule = rule_of(model, uses[0][0])
+    product = None if rule is None else rule.product(uses[0][0])
+    return product if product is not None and product.weight == weight else None
 
 
 @lru_cache(maxsize=8)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import onnx_ir as ir
 
+from onnxtrim.channels.ops.products import Product
 from onnxtrim.channels.relations import Relations
 
 if TYPE_CHECKING:
@@ -64,6 +65,10 @@ class OpRule:
     def weights(self, node: ir.Node) -> tuple[Weight, ...]:
         """Returns the weights that write or read channels, if the operator has any."""
         return ()
+
+    def product(self, node: ir.Node) -> Product | None:
+        """Returns the node as a product whose weight can be fitted anew, if it is one."""
+        return None
 
     def scale(self, node: ir.Node) -> ir.Value | None:
         """Returns the vector that a normalisation multiplies its channels by, if it is one."""

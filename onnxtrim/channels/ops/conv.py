@@ -22,6 +22,7 @@ from onnxtrim.channels.ops.operands import (
     optional,
     repeated,
 )
+from onnxtrim.channels.ops.products import Product, conv_product
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 from onnxtrim.graph.shapes import dims
@@ -71,6 +72,10 @@ class Conv(OpRule):
         if value is None or not is_constant(value):
             return ()
         return (Weight(value, writes=0, reads=None if _is_depthwise(node) else 1),)
+
+    def product(self, node: ir.Node) -> Product | None:
+        """Returns the node as a product, where its weight is a constant that nobody else reads."""
+        return conv_product(node)
 
     def blocked_axes(self, node: ir.Node) -> tuple[tuple[str, int], ...]:
         """Returns the channel axes of input and output."""

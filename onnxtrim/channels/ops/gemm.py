@@ -21,6 +21,7 @@ from onnxtrim.channels.ops.operands import (
     relate_broadcast,
     sizes_of,
 )
+from onnxtrim.channels.ops.products import Product, gemm_product
 from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import int_attr
 
@@ -52,6 +53,10 @@ class Gemm(OpRule):
     def weights(self, node: ir.Node) -> tuple[Weight, ...]:
         """Returns the constant factor."""
         return factor_weights(node, *_axes(node))
+
+    def product(self, node: ir.Node) -> Product | None:
+        """Returns the node as a product, where its weight is a constant that nobody else reads."""
+        return gemm_product(node)
 
 
 def _axes(node: ir.Node) -> tuple[Axes, Axes]:

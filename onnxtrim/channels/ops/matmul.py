@@ -22,6 +22,7 @@ from onnxtrim.channels.ops.operands import (
     relate_broadcast,
     sizes_of,
 )
+from onnxtrim.channels.ops.products import Product, matmul_product
 from onnxtrim.channels.relations import Relations
 
 __all__ = ["MatMul"]
@@ -50,6 +51,10 @@ class MatMul(OpRule):
     def weights(self, node: ir.Node) -> tuple[Weight, ...]:
         """Returns the constant factor."""
         return factor_weights(node, *_axes(node))
+
+    def product(self, node: ir.Node) -> Product | None:
+        """Returns the node as a product, where its weight is a constant that nobody else reads."""
+        return matmul_product(node)
 
 
 def _axes(node: ir.Node) -> tuple[Axes, Axes]:

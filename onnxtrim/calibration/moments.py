@@ -1,0 +1,111 @@
+"""Second moments of what products read, and of what that goes with: the sums of least squares.
+
+With the rows p (features) of a product, and perhaps targets t (outputs), block by block,
+
+    n = number of rows,   s = sum of p,   S = sum of p p',   u = sum of t,   U = sum of p t'
+
+from which means, covariances and regressions follow. Sums are float64 over batches, and float32
+products within one.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Moments"]
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class Moments:
+    """Sums over rows, block by block; adding rows is all that changes them.
+
+    Attributes:
+        count: how many rows.
+        first: of features, (blocks, features).
+        second: of products of features, (blocks, features, features).
+        target: of targets, (blocks, outputs); None where there are none.
+        cross: of features times targets, (blocks, features, outputs).
+        target_second: of squares of targets, (blocks, outputs).
+    """
+
+    count: float = 0.0
+    first: Floats | None = None
+    second: Floats | None = None
+    target: Floats | None = None
+    cross: Floats | None = None
+    target_second: Floats | None = None
+
+    def add(self, rows: npt.NDArray[Any], targets: npt.NDArray[Any] | None = None) -> None:
+        """Adds rows, (rows, blocks, features), and targets, (rows, blocks, outputs)."""
+        p = np.ascontiguousarray(rows.swapaxes(0, 1), dtype=np.float32)
+        self.count += len(rows)
+        self.first = _plus(self.first, p.sum(axis=1, dtype=np.float64))
+        self.second = _plus(self.second, p.swapaxes(1, 2) @ p)
+        if targets is not None:
+            t = np.ascontiguousarray(targets.swapaxes(0, 1), dtype=np.float32)
+            self.target = _plus(self.target, t.sum(axis=1, dtype=np.float64))
+            self.cross = _plus(self.cross, p.swapaxes(1, 2) @ t)
+            self.target_second = _plus(
+                self.target_second, np.square(t, dtype=np.float64).sum(axis=1)
+            )
+
+    @property
+    def mean(self) -> Floats:
+        """Returns the mean of each feature, (blocks, features)."""
+        return _known(self.first) / self.count
+
+    @property
+    def covariance(self) -> Floats:
+        """Returns the covariance of features, (blocks, features, features)."""
+        mean = self.mean
+        return _known(self.second) / self.count - mean[:, :, None] * mean[:, None, :]
+
+    @property
+    def square(self) -> Floats:
+        """Returns the mean of products of features, (blocks, features, features)."""
+        return _known(self.second) / self.count
+
+    @property
+    def target_square(self) -> Floats:
+        """Returns the mean of products of features and targets, (blocks, features, outputs)."""
+        return _known(self.cross) / self.count
+
+    @property
+    def target_mean(self) -> Floats:
+        """Returns the mean of each target, (blocks, outputs)."""
+        return _known(self.target) / self.count
+
+    @property
+    def target_covariance(self) -> Floats:
+        """Returns the covariance of features and targets, (blocks, features, outputs)."""
+        return (
+            _known(self.cross) / self.count - self.mean[:, :, None] * self.target_mean[:, None, :]
+        )
+
+    @property
+    def target_variance(self) -> Floats:
+        """Returns the variance of each target, (blocks, outputs)."""
+        return np.maximum(_known(self.target_second) / self.count - self.target_mean**2, 0.0)
+
+
+def _plus(total: Floats | None, more: npt.NDArray[Any]) -> Floats:
+    """Returns a sum that may be empty yet, plus something."""
+    if total is None:
+        return more.astype(np.float64)
+    total += more
+    return total
+
+
+def _known(total: Floats | None) -> Floats:
+    """Returns a sum.
+
+    Raises:
+        ValueError: nothing was added.
+    """
+    if total is None:
+        raise ValueError("no rows were added")
+    return total

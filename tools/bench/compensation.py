@@ -1,0 +1,239 @@
+"""What compensation gives back, without labels and without training; prints JSON, draws curves.
+
+    python tools/bench/compensation.py cifar ASSETS [--model cifar10_resnet20] [--images 512 2048]
+    python tools/bench/compensation.py curves ASSETS [--plot curves.png]
+    python tools/bench/compensation.py mobilenet ASSETS
+    python tools/bench/compensation.py others ASSETS [--only FastestDet]
+    python tools/bench/compensation.py cost
+
+`cifar` prunes ResNet-20 to macs 0.5 and 0.7, in steps of one channel and in those that the runtime
+is fast at; accuracy is that on the 10,000 test images. `curves` is accuracy against MACs for ways
+to choose and to compensate, and for onnxsim and Torch-Pruning where they are installed. `mobilenet`
+calibrates MobileNetV2 on 256 images of ImageNet and judges it by the 744 others. `others` are the
+output errors of four more models with and without. `cost` is seconds against width and depth of
+made-up networks. Labels are used to judge only.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from cifar import cifar
+from peers import PEERS
+from pictures import imagenet, pictures
+
+import onnxtrim
+from onnxtrim.calibration import Judge, input_specs, open_data
+from onnxtrim.config import DataConfig
+from onnxtrim.graph import load, normalize
+
+Arrays = dict[str, npt.NDArray[Any]]
+Labelled = tuple[Arrays, npt.NDArray[np.int64]]
+
+RESNET = "cifar10_resnet20_bn_kept"
+MOBILENET = "mobilenetv2_1.0_224_imagenet.dequant"
+WAYS: dict[str, dict[str, Any]] = {
+    "l1": {"criterion": "l1", "compensate": "none"},
+    "l1, mean": {"criterion": "l1", "compensate": "mean", "allocate": "scores"},
+    "l1, linear": {"criterion": "l1", "compensate": "linear", "allocate": "scores"},
+    "reconstruction, linear": {"criterion": "reconstruction", "compensate": "linear"},
+    "random, linear": {"criterion": "random", "compensate": "linear", "allocate": "scores"},
+}
+OTHERS: dict[str, tuple[int, int, str, float, float]] = {
+    "squeezenet_imagenet_fp32_ir3": (224, 224, "RGB", 118.0, 1.0),
+    "mlperftiny_resnet8_cifar10.tf2onnx": (32, 32, "RGB", 0.0, 1.0),
+    "FastestDet": (352, 352, "RGB", 0.0, 255.0),
+    "espcn_x3_depth_to_space": (64, 64, "L", 0.0, 255.0),
+    "espcn_x3_reshape_transpose": (224, 224, "L", 0.0, 255.0),
+}
+"""Height, width and mode of images, and what pixels are less and divided by."""
+
+
+def judge_of(path: Path, test: Labelled | Arrays, size: int = 250) -> Judge:
+    """Returns what says how good a model is on test samples."""
+    model = normalize(load(path))
+    return Judge(model, open_data(test, input_specs(model), DataConfig()), batch_size=size)
+
+
+def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Returns what is left of a model, and how long it took."""
+    start = time.perf_counter()
+    result = onnxtrim.prune(path, images, **options)
+    seconds = time.perf_counter() - start
+    report, found = result.report, judge(result.model)
+    compensation = report.compensation
+    return {
+        **options,
+        "macs_left": report.after.macs / report.before.macs,
+        "params_left": report.after.params / report.before.params,
+        "latency": None if report.latency_ratio is None else report.latency_ratio.median,
+        found.metric.name: found.metric.after,
+        "relative_error": found.relative_error,
+        "kept": None if compensation is None else compensation.way,
+        "shared_by": next((row.criterion for row in report.allocations if row.chosen), None),
+        "widths": [row.after for row in report.groups],
+        "seconds": round(seconds, 1),
+        "seconds_compensating": report.timings_s.get("compensate", 0.0),
+    }
+
+
+def on_cifar(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the accuracies of ResNet-20."""
+    path = arguments.assets / "models" / f"{arguments.model}.onnx"
+    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    rows = []
+    for count in arguments.images:
+        images, _ = cifar(arguments.assets, "train", count)
+        for macs in arguments.macs or (0.5, 0.7):
+            for align in ("none", "auto"):
+                row = pruned(path, images, judge, macs=macs, align=align)
+                rows.append({"images": count, **row})
+                print(count, macs, align, f"{row['accuracy']:.2%}", flush=True)
+    return {"model": arguments.model, "rows": rows}
+
+
+def curves(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns accuracy against MACs, way by way, and draws it."""
+    path = arguments.assets / "models" / f"{arguments.model}.onnx"
+    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    images, _ = cifar(arguments.assets, "train", arguments.images[0])
+    found: dict[str, list[tuple[float, float]]] = {}
+    for macs in arguments.macs or (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
+        for name, options in WAYS.items():
+            row = pruned(path, images, judge, macs=macs, align="none", **options)
+            found.setdefault(name, []).append((row["macs_left"], row["accuracy"]))
+            print(name, macs, f"{row['accuracy']:.2%}", flush=True)
+    for name, points in PEERS.items():
+        found[name] = points(path, judge)
+    if arguments.plot:
+        draw(found, arguments.plot)
+    return {"model": arguments.model, "images": arguments.images[0], "curves": found}
+
+
+def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the accuracies of MobileNetV2."""
+    path = arguments.assets / "models" / f"{MOBILENET}.onnx"
+    (spec,) = input_specs(normalize(load(path)))
+    images, labels = imagenet(arguments.assets)
+    chosen = np.random.default_rng(0).permutation(len(images))
+    few, rest = np.sort(chosen[:256]), np.sort(chosen[256:])
+    judge = judge_of(path, ({spec.name: images[rest]}, labels[rest] + 1), size=16)
+    rows = []
+    for macs in arguments.macs or (0.8,):
+        for align in ("none", "auto"):
+            row = pruned(path, {spec.name: images[few]}, judge, macs=macs, align=align)
+            rows.append(row)
+            print(macs, align, f"{row['accuracy']:.2%}", flush=True)
+        plain = {"macs": macs, "compensate": "none"}
+        rows.append(pruned(path, {spec.name: images[few]}, judge, **plain))
+    return {"parent": judge(normalize(load(path))).metric.after, "rows": rows}
+
+
+def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns the output errors of more models, with and without."""
+    rows = {}
+    for name in arguments.only or OTHERS:
+        height, width, mode, less, by = OTHERS[name]
+        path = arguments.assets / "models" / f"{name}.onnx"
+        (spec,) = input_specs(normalize(load(path)))
+        images = (pictures(arguments.assets, (height, width), mode) - less) / by
+        if spec.shape[-1] == 3:  # channels last
+            images = images.transpose(0, 2, 3, 1)
+        images = np.ascontiguousarray(images, np.float32)
+        few, rest = ({spec.name: part} for part in (images[:256], images[256:512]))
+        judge = judge_of(path, rest, size=16)
+        found = {
+            way: pruned(path, few, judge, macs=0.7, align=arguments.align, compensate=way)
+            for way in ("none", "auto")
+        }
+        errors = [found[way]["relative_error"] for way in ("none", "auto")]
+        rows[name] = {**found, "times_less": errors[0] / errors[1]}
+        print(name, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}", flush=True)
+    return rows
+
+
+def chain(width: int, depth: int) -> bytes:
+    """Returns a chain of convolutions of a width, on 16 x 16 positions, with random weights."""
+    rng = np.random.default_rng(0)
+    nodes, weights, last, last_width = [], [], "x", 3
+    for layer in range(depth):
+        shape = (width, last_width, 3, 3)
+        array = rng.normal(size=shape).astype(np.float32) / np.sqrt(9 * last_width)
+        weights.append(onnx.numpy_helper.from_array(array, f"w{layer}"))
+        nodes.append(
+            onnx.helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1] * 4)
+        )
+        nodes.append(onnx.helper.make_node("Relu", [f"c{layer}"], [f"r{layer}"]))
+        last, last_width = f"r{layer}", width
+    x, y = (
+        onnx.helper.make_tensor_value_info(n, 1, ["N", c, 16, 16])
+        for n, c in (("x", 3), (last, width))
+    )
+    graph = onnx.helper.make_graph(nodes, "chain", [x], [y], weights)
+    imports = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
+    return bytes(model.SerializeToString())
+
+
+def cost(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Returns seconds of choosing and compensating against width and depth."""
+    images = {"x": np.random.default_rng(1).normal(size=(128, 3, 16, 16)).astype(np.float32)}
+    rows = []
+    for width, depth in ((32, 6), (64, 6), (128, 6), (256, 6), (64, 3), (64, 12), (64, 24)):
+        result = onnxtrim.prune(chain(width, depth), images, macs=0.6, align="none")
+        seconds = result.report.timings_s
+        rows.append({"width": width, "depth": depth, **seconds})
+        print(width, depth, seconds, flush=True)
+    return {"rows": rows}
+
+
+def draw(found: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """Draws accuracy against MACs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.add_subplot()
+    for name, points in found.items():
+        axes.plot(*zip(*sorted(points), strict=True), marker="o", label=name)
+    axes.set(xlabel="MACs left", ylabel="accuracy on the test images")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+RUNS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "cifar": on_cifar,
+    "curves": curves,
+    "mobilenet": on_imagenet,
+    "others": on_others,
+    "cost": cost,
+}
+
+
+def main() -> None:
+    """Does one of the runs and prints what was found."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", choices=RUNS)
+    parser.add_argument("assets", type=Path, nargs="?", default=Path())
+    parser.add_argument("--model", default=RESNET)
+    parser.add_argument("--images", type=int, nargs="+", default=[512])
+    parser.add_argument("--macs", type=float, nargs="+")
+    parser.add_argument("--align", default="auto", help="of `others`")
+    parser.add_argument("--only", nargs="+", help="the models of `others`")
+    parser.add_argument("--plot", type=Path)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    text = json.dumps({"run": arguments.run, **RUNS[arguments.run](arguments)}, indent=1)
+    print(text)
+    if arguments.json:
+        arguments.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
