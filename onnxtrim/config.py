@@ -234,6 +234,11 @@ class PruneConfig:
         """Raises UsageError where budgets make no sense, alone or together."""
         if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
             raise UsageError(f"--max-drop {self.max_drop}: 0 or more, such as 0.01 for one point")
+        if self.lossless and self.compensate in ("none", "mean"):
+            raise UsageError(
+                f"--lossless folds what goes into biases, and --compensate {self.compensate} does "
+                "not; leave one of them out"
+            )
         if self.lossless:
             for option in (*self.budgets, *(["--below-std"] if self.below_std is not None else [])):
                 raise UsageError(

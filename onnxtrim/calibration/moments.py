@@ -4,8 +4,7 @@ With the rows p (features) of a product, and perhaps targets t (outputs), block 
 
     n = number of rows,   s = sum of p,   S = sum of p p',   u = sum of t,   U = sum of p t'
 
-from which means, covariances and regressions follow. Sums are float64 over batches, and float32
-products within one.
+from which means, covariances and regressions follow. All sums are float64.
 """
 
 from dataclasses import dataclass
@@ -41,17 +40,15 @@ class Moments:
 
     def add(self, rows: npt.NDArray[Any], targets: npt.NDArray[Any] | None = None) -> None:
         """Adds rows, (rows, blocks, features), and targets, (rows, blocks, outputs)."""
-        p = np.ascontiguousarray(rows.swapaxes(0, 1), dtype=np.float32)
+        p = np.ascontiguousarray(rows.swapaxes(0, 1), dtype=np.float64)
         self.count += len(rows)
-        self.first = _plus(self.first, p.sum(axis=1, dtype=np.float64))
+        self.first = _plus(self.first, p.sum(axis=1))
         self.second = _plus(self.second, p.swapaxes(1, 2) @ p)
         if targets is not None:
-            t = np.ascontiguousarray(targets.swapaxes(0, 1), dtype=np.float32)
-            self.target = _plus(self.target, t.sum(axis=1, dtype=np.float64))
+            t = np.ascontiguousarray(targets.swapaxes(0, 1), dtype=np.float64)
+            self.target = _plus(self.target, t.sum(axis=1))
             self.cross = _plus(self.cross, p.swapaxes(1, 2) @ t)
-            self.target_second = _plus(
-                self.target_second, np.square(t, dtype=np.float64).sum(axis=1)
-            )
+            self.target_second = _plus(self.target_second, np.square(t).sum(axis=1))
 
     @property
     def mean(self) -> Floats:

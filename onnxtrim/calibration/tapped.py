@@ -55,7 +55,7 @@ class Tapped:
         inputs = {spec.name for spec in self._specs}
         wanted = [(model, sorted(set(names) - inputs)) for model, names in models]
         self._runners = [
-            Runner(extracted(model, names), threads=threads) if names else None
+            Runner(extracted(model, names), threads=threads, spin=False) if names else None
             for model, names in wanted
         ]
         sample, _ = first_batch(data, self._specs, 1)

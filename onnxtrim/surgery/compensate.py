@@ -204,10 +204,12 @@ def _solution(
     product, moments = layer.product, gathered.moments
     start = product.matrix(weight_of(model, product))
     if layer.fit == "linear" and not biased:
-        matrix = fitted(moments.square, moments.target_square, start)
+        power = moments.target_variance + moments.target_mean**2
+        matrix = fitted(moments.square, moments.target_square, power, start, moments.count)
         return matrix, np.zeros(matrix.shape[:2])
     if layer.fit == "linear":
-        matrix = fitted(moments.covariance, moments.target_covariance, start)
+        covariance, variance = moments.covariance, moments.target_variance
+        matrix = fitted(covariance, moments.target_covariance, variance, start, moments.count)
         mean = (matrix @ moments.mean[:, :, None])[:, :, 0]
         return matrix, moments.target_mean - mean
     now, wanted = gathered.made.target_variance, moments.target_variance

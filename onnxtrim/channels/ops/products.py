@@ -199,6 +199,8 @@ def refit(model: ir.Model, product: Product, matrix: Array, bias: Array) -> None
     shift = np.ascontiguousarray(bias.reshape(-1), dtype=old.dtype)
     bare = len(node.inputs) <= _BIAS or node.inputs[_BIAS] is None
     norm = _norm_behind(node) if bare else None
+    if bare and not shift.any():
+        return
     if norm is not None:
         mean = constant(norm.inputs[_MEAN])
         replace_constant(norm, _MEAN, np.asarray(mean) - shift)
@@ -233,8 +235,6 @@ def _add_behind(graph: ir.Graph, node: ir.Node, shift: Array) -> None:
     if place is not None:
         user, index = place
         replace_constant(user, index, np.asarray(constant(user.inputs[index])) + shift)
-        return
-    if not shift.any():
         return
     made = ir.Value(name=free_name(graph, f"{result.name}.product"))
     made.type, made.shape = result.type, result.shape

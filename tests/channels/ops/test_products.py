@@ -32,7 +32,9 @@ def normal(*sizes: int) -> npt.NDArray[np.float32]:
 
 
 CASES: dict[str, tuple[str, str, str, Arrays]] = {
-    "padded": (CONV.format("pads = [1, 1, 1, 1]", ""), "N,3,5,6", "N,4,5,6", {"w": normal(4, 3, 3, 3)}),
+    "padded": (
+        CONV.format("pads = [1, 1, 1, 1]", ""), "N,3,5,6", "N,4,5,6", {"w": normal(4, 3, 3, 3)},
+    ),
     "lopsided": (
         CONV.format("pads = [0, 2, 1, 0], strides = [2, 1]", ", b"),
         "N,3,6,5", "N,4,3,6", {"w": normal(4, 3, 3, 2), "b": normal(4)},
@@ -43,11 +45,14 @@ CASES: dict[str, tuple[str, str, str, Arrays]] = {
     ),
     "grouped": (CONV.format("group = 2", ""), "N,4,3,3", "N,6,2,2", {"w": normal(6, 2, 2, 2)}),
     "depthwise": (
-        CONV.format("group = 3, pads = [1, 1, 1, 1]", ""), "N,3,4,4", "N,6,4,4", {"w": normal(6, 1, 3, 3)},
+        CONV.format("group = 3, pads = [1, 1, 1, 1]", ""),
+        "N,3,4,4", "N,6,4,4", {"w": normal(6, 1, 3, 3)},
     ),
     "one axis": (CONV.format("strides = [2]", ""), "N,3,7", "N,2,3", {"w": normal(2, 3, 3)}),
     "gemm": ("{ y = Gemm (x, w, b) }", "N,5", "N,3", {"w": normal(5, 3), "b": normal(3)}),
-    "turned": ("{ y = Gemm <transB = 1> (x, w, b) }", "N,5", "N,3", {"w": normal(3, 5), "b": normal(1)}),
+    "turned": (
+        "{ y = Gemm <transB = 1> (x, w, b) }", "N,5", "N,3", {"w": normal(3, 5), "b": normal(1)},
+    ),
     "matmul": ("{ y = MatMul (x, w) }", "N,4,5", "N,4,3", {"w": normal(5, 3)}),
 }  # fmt: skip
 
