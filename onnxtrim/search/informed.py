@@ -13,8 +13,11 @@ from onnxtrim.search.trials import Bench
 
 __all__ = ["informed"]
 
-_MEASURED, _FITTED, _JUDGED = 1024, 256, 128
-"""Samples for moments, for a preview of compensation, and for a glance at the outputs."""
+_MEASURED, _JUDGED = 1024, 128
+"""Samples for moments, and for a glance at the outputs."""
+
+_LEAST_FITTED, _MOST_FITTED, _FITTED_MACS = 32, 256, 10**10
+"""Samples for a preview of compensation: as many as take so many multiply-accumulates."""
 
 
 def informed(
@@ -30,7 +33,9 @@ def informed(
         batch_size=reading.batch_size,
         threads=reading.threads,
     )
-    bench = replace(bench, few=judge, some=_some(data, _FITTED), grow=config.may_grow)
+    fitted = _FITTED_MACS // max(subject.costs.now().macs, 1)
+    some = _some(data, min(max(fitted, _LEAST_FITTED), _MOST_FITTED))
+    bench = replace(bench, few=judge, some=some, grow=config.may_grow)
     if config.compensate == "mean":
         return bench
     names = (read.tensor for group in bench.channel_map.groups for read in group.readers)
