@@ -17,6 +17,9 @@ __all__ = ["Moments"]
 
 Floats = npt.NDArray[np.float64]
 
+_ALIKE = 8
+"""Rows of one sample that tell as much as all of its rows, which are much alike."""
+
 
 @dataclass(slots=True)
 class Moments:
@@ -24,6 +27,7 @@ class Moments:
 
     Attributes:
         count: how many rows.
+        samples: of how many samples.
         first: of features, (blocks, features).
         second: of products of features, (blocks, features, features).
         target: of targets, (blocks, outputs); None where there are none.
@@ -32,14 +36,27 @@ class Moments:
     """
 
     count: float = 0.0
+    samples: float = 0.0
     first: Floats | None = None
     second: Floats | None = None
     target: Floats | None = None
     cross: Floats | None = None
     target_second: Floats | None = None
 
-    def add(self, rows: npt.NDArray[Any], targets: npt.NDArray[Any] | None = None) -> None:
-        """Adds rows, (rows, blocks, features), and targets, (rows, blocks, outputs)."""
+    def add(
+        self,
+        rows: npt.NDArray[Any],
+        targets: npt.NDArray[Any] | None = None,
+        samples: int | None = None,
+    ) -> None:
+        """Adds rows, (rows, blocks, features), and targets, (rows, blocks, outputs).
+
+        Args:
+            rows: the features.
+            targets: what they shall make.
+            samples: of how many samples the rows are; of as many as rows by default.
+        """
+        self.samples += len(rows) if samples is None else samples
         p = np.ascontiguousarray(rows.swapaxes(0, 1), dtype=np.float64)
         self.count += len(rows)
         self.first = _plus(self.first, p.sum(axis=1))
@@ -49,6 +66,11 @@ class Moments:
             self.target = _plus(self.target, t.sum(axis=1))
             self.cross = _plus(self.cross, p.swapaxes(1, 2) @ t)
             self.target_second = _plus(self.target_second, np.square(t).sum(axis=1))
+
+    @property
+    def independent(self) -> float:
+        """Returns how many of the rows count as independent: `_ALIKE` of a sample at most."""
+        return min(self.count, _ALIKE * self.samples)
 
     @property
     def mean(self) -> Floats:

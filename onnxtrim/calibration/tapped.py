@@ -103,7 +103,8 @@ def second_moments(
     for count, (tensors,) in Tapped([(model, names)], data, batch_size, threads):
         for product in small:
             places = places_of(product, tensors[product.result].shape, data, rng)
-            found[product.weight].add(product.rows(tensors[product.source], places))
+            rows = product.rows(tensors[product.source], places)
+            found[product.weight].add(rows, samples=count)
         done += count
         if progress is not None:
             progress("measuring moments", done, len(data))

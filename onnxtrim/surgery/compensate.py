@@ -186,7 +186,8 @@ def _gather(
     rows = np.zeros((len(outputs), product.blocks, 0), np.float32)
     if layer.fit == "linear":
         rows = product.rows(now[product.source], places)
-    gathered.moments.add(rows, targets)
+    samples = len(outputs) // max(len(places), 1)
+    gathered.moments.add(rows, targets, samples=samples)
     gathered.made.add(rows[:, :, :0], outputs)
 
 
@@ -205,11 +206,11 @@ def _solution(
     start = product.matrix(weight_of(model, product))
     if layer.fit == "linear" and not biased:
         power = moments.target_variance + moments.target_mean**2
-        matrix = fitted(moments.square, moments.target_square, power, start, moments.count)
+        matrix = fitted(moments.square, moments.target_square, power, start, moments.independent)
         return matrix, np.zeros(matrix.shape[:2])
     if layer.fit == "linear":
         covariance, variance = moments.covariance, moments.target_variance
-        matrix = fitted(covariance, moments.target_covariance, variance, start, moments.count)
+        matrix = fitted(covariance, moments.target_covariance, variance, start, moments.independent)
         mean = (matrix @ moments.mean[:, :, None])[:, :, 0]
         return matrix, moments.target_mean - mean
     now, wanted = gathered.made.target_variance, moments.target_variance

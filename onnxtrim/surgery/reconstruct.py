@@ -12,11 +12,16 @@ which is exact where the features that go are linear in those that stay, a const
 holds block by block, whatever the kernel: its positions are features of their own. `fitted` is the
 same regression for any target; here the target is what the reader made.
 
-The ridge keeps weights from chasing what is noise. There is as much of that as no weights explain:
+The ridge keeps weights from chasing what is noise. It is chosen by generalised cross-validation
+(Golub, Heath & Wahba, 1979): of n independent rows, that which makes least of
 
-    k = _RIDGE (mean variance of p_S) r,      r = (unexplained share of the target) n / (n - |S|)
+    G(k) = R(k) / (1 - f(k) / n)^2          R: the variance that is left,  f: features in use
 
-with n rows, and r = 1 where there are no more rows than features. So what is linear stays exact.
+With C_SS = Q L Q', D = Q' (T - C_SS w_S') and the variance s of what the first weights leave,
+
+    R(k) = s - sum_j |D_j|^2 (L_j + 2 k) / (L_j + k)^2,        f(k) = sum_j L_j / (L_j + k)
+
+So what is linear stays exact, and what few samples show changes little.
 """
 
 from collections.abc import Mapping
@@ -34,9 +39,14 @@ __all__ = ["fitted", "reconstructed", "weight_of"]
 
 Floats = npt.NDArray[np.float64]
 
-_RIDGE = 1e-2
-_LEAST_RIDGE = 1e-9
-"""Without which features that are alike could not be told apart."""
+_RIDGES = np.geomspace(1e-9, 1e3, 25)
+"""What is tried, of the mean variance of the features."""
+
+_SPARE = 0.3
+"""The share of the rows that must be left over: where all are used up, nothing is in doubt."""
+
+_NOISE = 1e-12
+"""The share of the variance below which what is left is rounding."""
 
 
 def reconstructed(
@@ -73,7 +83,11 @@ def reconstructed(
         target = second @ whole.swapaxes(1, 2)
         spread = np.einsum("bof,bfo->bo", whole, target)
         matrix = fitted(
-            second[:, features][:, :, features], target[:, features], spread, start, known.count
+            second[:, features][:, :, features],
+            target[:, features],
+            spread,
+            start,
+            known.independent,
         )
         if biased:
             bias += _times(whole, known.mean) - _times(matrix, known.mean[:, features])
@@ -91,33 +105,38 @@ def fitted(
         target: of features with targets, (blocks, features, outputs).
         spread: the variance of targets, (blocks, outputs).
         start: the weights that they are drawn to, (blocks, outputs, features).
-        rows: how many rows these are of.
+        rows: how many independent rows these are of.
     """
-    free = _drawn(covariance, target, start, np.full(len(covariance), _LEAST_RIDGE))
-    left = _unexplained(covariance, target, spread, free, rows)
-    return _drawn(covariance, target, start, np.maximum(_RIDGE * left, _LEAST_RIDGE))
-
-
-def _drawn(covariance: Floats, target: Floats, start: Floats, ridge: Floats) -> Floats:
-    """Returns the weights of the regression with a ridge, (blocks,), of the mean variance."""
-    count = covariance.shape[-1]
-    variance = np.trace(covariance, axis1=1, axis2=2) / max(count, 1)
-    drawn = np.maximum(ridge * variance, 1e-30)[:, None, None] * np.eye(count)
     first = start.swapaxes(1, 2)
-    gain = np.linalg.solve(covariance + drawn, target - covariance @ first)
+    lengths, axes = np.linalg.eigh(covariance)
+    lengths = np.maximum(lengths, 0.0)
+    off = axes.swapaxes(1, 2) @ (target - covariance @ first)
+    made = np.einsum("bfo,bfo->b", first, covariance @ first - 2 * target)
+    left = np.maximum(spread.sum(axis=1) + made, 0.0)
+    ridge = _ridge(lengths, np.square(off).sum(axis=2), left, rows)[:, None, None]
+    gain = axes @ (off / (lengths[:, :, None] + ridge))
     return np.asarray((first + gain).swapaxes(1, 2))
 
 
-def _unexplained(
-    covariance: Floats, target: Floats, spread: Floats, matrix: Floats, rows: float
-) -> Floats:
-    """Returns the share of the targets' variance that weights leave, (blocks,), from 0 to 1."""
-    crossed = np.einsum("bof,bfo->b", matrix, target)
-    made = np.einsum("bof,bfo->b", matrix, covariance @ matrix.swapaxes(1, 2))
-    whole = spread.sum(axis=1)
-    share = (whole - 2 * crossed + made) / np.where(whole > 0, whole, 1.0)
-    spare = rows - covariance.shape[-1]
-    return np.clip(share * rows / spare, 0.0, 1.0) if spare > 0 else np.ones_like(share)
+def _ridge(lengths: Floats, powers: Floats, left: Floats, rows: float) -> Floats:
+    """Returns the ridge of each block by generalised cross-validation, (blocks,).
+
+    Args:
+        lengths: the variances along the axes of the features, (blocks, features).
+        powers: how strongly each goes with what the first weights leave, (blocks, features).
+        left: the variance of that, (blocks,).
+        rows: how many independent rows there are.
+    """
+    mean = np.maximum(lengths.mean(axis=1), 1e-30)
+    tries = mean[:, None] * _RIDGES  # (blocks, tries)
+    sums = lengths[:, None, :] + tries[:, :, None]
+    gained = (powers[:, None, :] * (sums + tries[:, :, None]) / sums**2).sum(axis=2)
+    used = (lengths[:, None, :] / sums).sum(axis=2)
+    spare = 1 - used / rows
+    lack = np.maximum(left[:, None] - gained, _NOISE * left[:, None])
+    doubt = np.where(spare > _SPARE, lack / spare**2, np.inf)
+    best = np.where(np.isfinite(doubt).any(axis=1), np.argmin(doubt, axis=1), len(_RIDGES) - 1)
+    return np.asarray(np.take_along_axis(tries, best[:, None], axis=1)[:, 0])
 
 
 def weight_of(model: ir.Model, product: Product) -> npt.NDArray[np.float64]:

@@ -106,19 +106,37 @@ def test_a_constant_channel_goes_into_the_bias() -> None:
     assert error(model, mended(model, [1, 4], images()), test) < 1e-6
 
 
-def test_it_is_ridge_regression_by_hand() -> None:
-    """One feature of variance 4 that has a covariance of 6 with the target, of variance 18.
+@pytest.mark.parametrize("rows", [3, 11, 100, 1e6])
+@pytest.mark.parametrize("spread", [9.5, 18.0, 60.0])
+def test_the_ridge_is_what_cross_validation_would_take(rows: float, spread: float) -> None:
+    """One feature of variance 4, a covariance of 6 with the target, and weights drawn to 1.
 
-    Without a ridge v = 6/4 explains 9, and leaves half. Of 11 rows that is r = 1/2 x 11 / 10, and
-    the ridge is k = 0.01 x 4 x 0.55 = 0.022: v = 1 + (6 - 4) / (4 + 0.022), drawn to 1.
+    With the ridge k, v = 1 + 2 / (4 + k) leaves `spread` - 12 v + 4 v^2, and uses 4 / (4 + k) of
+    the feature.
     """
     one = np.ones((1, 1, 1))
-    found = fitted(4 * one, 6 * one, np.full((1, 1), 18.0), one, 11)
-    assert found[0, 0, 0] == pytest.approx(1 + 2 / 4.022, rel=1e-9)
-    nothing_left = fitted(4 * one, 6 * one, np.full((1, 1), 9.0), one, 11)
-    assert nothing_left[0, 0, 0] == pytest.approx(1.5, rel=1e-8)
-    too_few = fitted(4 * one, 6 * one, np.full((1, 1), 9.0), one, 1)
-    assert too_few[0, 0, 0] == pytest.approx(1 + 2 / 4.04, rel=1e-9)
+    found = fitted(4 * one, 6 * one, np.full((1, 1), spread), one, rows)[0, 0, 0]
+    ridges = 4 * np.geomspace(1e-9, 1e3, 25)
+    v = 1 + 2 / (4 + ridges)
+    doubts = (spread - 12 * v + 4 * v**2) / (1 - 4 / (4 + ridges) / rows) ** 2
+    assert found == pytest.approx(v[np.argmin(doubts)], rel=1e-9)
+
+
+def test_what_is_linear_is_fitted_and_what_few_rows_show_is_not() -> None:
+    one = np.ones((1, 1, 1))
+    exact = fitted(4 * one, 6 * one, np.full((1, 1), 9.0), one, 100)
+    assert exact[0, 0, 0] == pytest.approx(1.5, rel=1e-6)
+    noisy = fitted(4 * one, 6 * one, np.full((1, 1), 90.0), one, 5)
+    assert 1 < noisy[0, 0, 0] < 1.01
+
+
+def test_as_many_features_as_rows_explain_nothing() -> None:
+    """Twenty random features fit any target of twenty rows; it has nothing to do with them."""
+    p, t = RNG.normal(size=(20, 20)), RNG.normal(size=20)
+    covariance, target = np.cov(p.T, t[None], bias=True)[:20, :20], (p - p.mean(0)).T @ t / 20
+    start = np.zeros((1, 1, 20))
+    found = fitted(covariance[None], target[None, :, None], np.full((1, 1), t.var()), start, 20)
+    assert np.linalg.norm(p @ found[0, 0]) < 0.8 * np.linalg.norm(t)
 
 
 def test_what_is_missing_from_the_moments_stays_as_it_was_cut() -> None:
