@@ -1,4 +1,4 @@
-"""Random graphs a property sees: 30 by default, 500 with `--hypothesis-profile nightly`."""
+"""Random graphs a property sees: 20 by default, 500 with `--hypothesis-profile nightly`."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "plain", max_examples=30, deadline=None, suppress_health_check=list(HealthCheck)
+    "plain", max_examples=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.register_profile(
     "nightly", max_examples=500, deadline=None, suppress_health_check=list(HealthCheck)

@@ -39,8 +39,8 @@ KINDS = ("node", "simple", "pytorch-operator", "pytorch-converted")
 SPARSELY = 16
 """Of the models of several nodes, functions spelt out, one in so many is in the plain run."""
 
-OF_EACH = 4
-"""So many models of each operator are in the plain run, one from each quarter of them by name."""
+OF_EACH = 3
+"""So many models of each operator are in the plain run, one from each third of them by name."""
 
 ENOUGH = 2
 """In so many of these a cut is proven in the plain run."""

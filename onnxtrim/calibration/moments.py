@@ -17,7 +17,7 @@ __all__ = ["Moments"]
 
 Floats = npt.NDArray[np.float64]
 
-_ALIKE = 8
+_ALIKE = 32
 """Rows of one sample that tell as much as all of its rows, which are much alike."""
 
 

@@ -18,6 +18,7 @@ from onnxtrim.calibration.data.feeding import first_batch, input_specs, padded_b
 from onnxtrim.calibration.measure import Progress
 from onnxtrim.calibration.moments import Moments
 from onnxtrim.channels.ops import Product
+from onnxtrim.errors import ModelError
 from onnxtrim.graph.edit import extracted
 from onnxtrim.graph.runtime import Arrays, Runner
 from onnxtrim.graph.shapes import concrete_shapes
@@ -55,8 +56,7 @@ class Tapped:
         inputs = {spec.name for spec in self._specs}
         wanted = [(model, sorted(set(names) - inputs)) for model, names in models]
         self._runners = [
-            Runner(extracted(model, names), threads=threads, spin=False) if names else None
-            for model, names in wanted
+            _runner(extracted(model, names), threads) if names else None for model, names in wanted
         ]
         sample, _ = first_batch(data, self._specs, 1)
         taken = sum(_bytes(model, names, sample) for model, names in wanted)
@@ -78,6 +78,17 @@ class Tapped:
             name: a[: batch.count] if a.ndim and len(a) == batch.length else a
             for name, a in found.items()
         }
+
+
+def _runner(model: ir.Model, threads: int) -> Runner:
+    """Returns a session for a tapped model.
+
+    Some fusions of the runtime fail where what they take in is an output; then it does without.
+    """
+    try:
+        return Runner(model, threads=threads, spin=False)
+    except ModelError:
+        return Runner(model, threads=threads, spin=False, optimize=False)
 
 
 def second_moments(

@@ -86,7 +86,9 @@ def _session(model: ir.Model, options: ort.SessionOptions) -> Any:  # noqa: ANN4
         else:
             source = ir.to_proto(in_memory(model)).SerializeToString()
         try:
-            return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+            return ort.InferenceSession(
+                source, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )  # falling back would print, and try the same again
         except Exception as error:  # ONNX Runtime raises its own unrelated types
             raise ModelError(f"ONNX Runtime cannot load the model: {_reason(error)}") from error
 

@@ -3,7 +3,7 @@
     python tools/bench/compensation.py cifar ASSETS [--model cifar10_resnet20] [--images 512 2048]
     python tools/bench/compensation.py curves ASSETS [--plot curves.png]
     python tools/bench/compensation.py mobilenet ASSETS
-    python tools/bench/compensation.py others ASSETS [--only FastestDet]
+    python tools/bench/compensation.py others ASSETS [--only FastestDet] [--images 64]
     python tools/bench/compensation.py cost
 
 `cifar` prunes ResNet-20 to macs 0.5 and 0.7, in steps of one channel and in those that the runtime
@@ -146,14 +146,15 @@ def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
         if spec.shape[-1] == 3:  # channels last
             images = images.transpose(0, 2, 3, 1)
         images = np.ascontiguousarray(images, np.float32)
-        few, rest = ({spec.name: part} for part in (images[:256], images[256:512]))
+        count = min(arguments.images[0], 256)
+        few, rest = ({spec.name: part} for part in (images[:count], images[-256:]))
         judge = judge_of(path, rest, size=16)
         found = {
             way: pruned(path, few, judge, macs=0.7, align=arguments.align, compensate=way)
             for way in ("none", "auto")
         }
         errors = [found[way]["relative_error"] for way in ("none", "auto")]
-        rows[name] = {**found, "times_less": errors[0] / errors[1]}
+        rows[name] = {"images": count, **found, "times_less": errors[0] / errors[1]}
         print(name, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}", flush=True)
     return rows
 
