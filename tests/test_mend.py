@@ -113,12 +113,12 @@ def test_a_broken_promise_is_kept_by_the_way_that_kept_it() -> None:
             reading,
             judge,
         )
-        for promise in (None, 0.05)
+        for promise in (None, 0.02)
     }
     assert ways[None][1].way == "linear"
-    assert judge(ways[None][0]).metric.drop > 0.05
-    assert ways[0.05][1].way == "local"
-    assert judge(ways[0.05][0]).metric.drop <= 0.05
+    assert judge(ways[None][0]).metric.drop > 0.02
+    assert ways[0.02][1].way == "local"
+    assert judge(ways[0.02][0]).metric.drop <= 0.02
 
 
 def test_without_data_or_where_it_is_not_asked_for_nothing_is_done() -> None:

@@ -73,6 +73,11 @@ class Moments:
         return min(self.count, _ALIKE * self.samples)
 
     @property
+    def power(self) -> Floats:
+        """Returns the mean square of the features of each block, (blocks,)."""
+        return np.asarray(np.diagonal(self.square, axis1=1, axis2=2).mean(axis=1))
+
+    @property
     def mean(self) -> Floats:
         """Returns the mean of each feature, (blocks, features)."""
         return _known(self.first) / self.count

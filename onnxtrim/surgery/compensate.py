@@ -206,11 +206,20 @@ def _solution(
     start = product.matrix(weight_of(model, product))
     if layer.fit == "linear" and not biased:
         power = moments.target_variance + moments.target_mean**2
-        matrix = fitted(moments.square, moments.target_square, power, start, moments.independent)
+        matrix = fitted(
+            moments.square, moments.target_square, power, start, moments.independent, moments.power
+        )
         return matrix, np.zeros(matrix.shape[:2])
     if layer.fit == "linear":
         covariance, variance = moments.covariance, moments.target_variance
-        matrix = fitted(covariance, moments.target_covariance, variance, start, moments.independent)
+        matrix = fitted(
+            covariance,
+            moments.target_covariance,
+            variance,
+            start,
+            moments.independent,
+            moments.power,
+        )
         mean = (matrix @ moments.mean[:, :, None])[:, :, 0]
         return matrix, moments.target_mean - mean
     now, wanted = gathered.made.target_variance, moments.target_variance

@@ -42,6 +42,9 @@ Floats = npt.NDArray[np.float64]
 _RIDGES = np.geomspace(1e-9, 1e3, 25)
 """What is tried, of the mean variance of the features."""
 
+_FLAT = 1e-2
+"""Of the mean square: the smallest ridge is then 1e-11 of it, well above what rounding leaves."""
+
 _SPARE = 0.3
 """The share of the rows that must be left over: where all are used up, nothing is in doubt."""
 
@@ -88,6 +91,7 @@ def reconstructed(
             spread,
             start,
             known.independent,
+            known.power,
         )
         if biased:
             bias += _times(whole, known.mean) - _times(matrix, known.mean[:, features])
@@ -96,7 +100,12 @@ def reconstructed(
 
 
 def fitted(
-    covariance: Floats, target: Floats, spread: Floats, start: Floats, rows: float
+    covariance: Floats,
+    target: Floats,
+    spread: Floats,
+    start: Floats,
+    rows: float,
+    power: Floats | None = None,
 ) -> Floats:
     """Returns the weights of the regression, (blocks, outputs, features).
 
@@ -106,6 +115,8 @@ def fitted(
         spread: the variance of targets, (blocks, outputs).
         start: the weights that they are drawn to, (blocks, outputs, features).
         rows: how many independent rows these are of.
+        power: the mean square of the features of each block, (blocks,): what varies by less than
+            its rounding does not vary. That of features with mean 0 by default.
     """
     first = start.swapaxes(1, 2)
     lengths, axes = np.linalg.eigh(covariance)
@@ -113,12 +124,13 @@ def fitted(
     off = axes.swapaxes(1, 2) @ (target - covariance @ first)
     made = np.einsum("bfo,bfo->b", first, covariance @ first - 2 * target)
     left = np.maximum(spread.sum(axis=1) + made, 0.0)
-    ridge = _ridge(lengths, np.square(off).sum(axis=2), left, rows)[:, None, None]
+    scale = np.maximum(lengths.mean(axis=1), _FLAT * (0.0 if power is None else power))
+    ridge = _ridge(lengths, np.square(off).sum(axis=2), left, rows, scale)[:, None, None]
     gain = axes @ (off / (lengths[:, :, None] + ridge))
     return np.asarray((first + gain).swapaxes(1, 2))
 
 
-def _ridge(lengths: Floats, powers: Floats, left: Floats, rows: float) -> Floats:
+def _ridge(lengths: Floats, powers: Floats, left: Floats, rows: float, scale: Floats) -> Floats:
     """Returns the ridge of each block by generalised cross-validation, (blocks,).
 
     Args:
@@ -126,9 +138,9 @@ def _ridge(lengths: Floats, powers: Floats, left: Floats, rows: float) -> Floats
         powers: how strongly each goes with what the first weights leave, (blocks, features).
         left: the variance of that, (blocks,).
         rows: how many independent rows there are.
+        scale: what ridges are shares of, (blocks,).
     """
-    mean = np.maximum(lengths.mean(axis=1), 1e-30)
-    tries = mean[:, None] * _RIDGES  # (blocks, tries)
+    tries = np.maximum(scale, 1e-30)[:, None] * _RIDGES  # (blocks, tries)
     sums = lengths[:, None, :] + tries[:, :, None]
     gained = (powers[:, None, :] * (sums + tries[:, :, None]) / sums**2).sum(axis=2)
     used = (lengths[:, None, :] / sums).sum(axis=2)
