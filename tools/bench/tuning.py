@@ -17,11 +17,9 @@ early and late in a run. Options of tuning that are not given are those in `OPTI
 """
 
 import argparse
-import io
 import json
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +29,7 @@ import onnx_ir as ir
 from cifar import cifar
 from measuring import PAUSE, spread, twin
 from memory import memory
-from PIL import Image
+from pictures import pictures
 
 import onnxtrim
 from onnxtrim.calibration import Judge, input_specs, open_data
@@ -69,17 +67,6 @@ def first(data: Labelled, count: int) -> Labelled:
     """Returns the first samples."""
     inputs, labels = data
     return {name: array[:count] for name, array in inputs.items()}, labels[:count]
-
-
-def pictures(assets: Path, size: tuple[int, int], mode: str) -> npt.NDArray[np.float32]:
-    """Returns the 1,000 images of ImageNet of a height and width, (1000, channels, ...), 0..255."""
-    with np.load(assets / "data" / "imagenet_sample_256.npz") as stored:
-        blob, offsets = stored["blob"], stored["offsets"]
-    found = []
-    for start, end in pairwise(offsets):
-        image = Image.open(io.BytesIO(blob[start:end].tobytes())).convert(mode)
-        found.append(np.atleast_3d(np.asarray(image.resize(size[::-1]), np.float32)))
-    return np.ascontiguousarray(np.stack(found).transpose(0, 3, 1, 2))
 
 
 def tuned(
