@@ -27,7 +27,8 @@ NO_RUNTIME = {"taylor"}
 def row(path: Path, calibration: DataSource, judge: Judge, options: PruneOptions) -> dict[str, Any]:
     """Returns what one run of the pruner gives."""
     try:
-        result = onnxtrim.prune(path, calibration, **options)
+        plain: PruneOptions = {**options, "compensate": "none"}
+        result = onnxtrim.prune(path, calibration, **plain)
     except onnxtrim.BudgetError as error:
         return {**options, "error": str(error)}
     report, quality = result.report, judge(result.model)

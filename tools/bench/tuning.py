@@ -8,7 +8,7 @@
 
 `lenet` and `resnet` cut a classifier and tune it once with labels and once by distillation, without
 any; the accuracy is that on the test images, beside the parent's, and for `resnet` beside that of
-the parent tuned as long. `lenet` is that of `tools/train_models.py --mnist`. `others` cuts a
+the parent tuned as long. Nothing is compensated before it is tuned. `lenet` is that of `tools/train_models.py --mnist`. `others` cuts a
 detector and two nets for super-resolution, and distils them from themselves; the output error is
 relative, on images that they have not learned from. `speed` distils ResNet-20 in turn with a
 PyTorch network of its sizes, some steps each, the teacher included in both; the ratio is images a
@@ -97,7 +97,8 @@ def classifier(
     model = normalize(load(path))
     judge = Judge(model, open_data(test, input_specs(model), DataConfig()), batch_size=250)
     threads = options.get("threads", 0)
-    cut = onnxtrim.prune(path, first(train, CALIBRATION), **budget, threads=threads)
+    plain: dict[str, Any] = {**budget, "threads": threads, "compensate": "none"}
+    cut = onnxtrim.prune(path, first(train, CALIBRATION), **plain)
     before, after = cut.report.before, cut.report.after
     rows: dict[str, Any] = {
         **budget,
@@ -150,7 +151,8 @@ def others(arguments: argparse.Namespace, options: dict[str, Any]) -> dict[str, 
         train, test = ({spec.name: part} for part in (images[:-100], images[-100:]))
         judge = Judge(model, open_data(test, [spec], DataConfig()), batch_size=16)
         calibration = {spec.name: images[:128]}
-        cut = onnxtrim.prune(path, calibration, macs=arguments.macs, align=arguments.align)
+        plain = {"macs": arguments.macs, "align": arguments.align, "compensate": "none"}
+        cut = onnxtrim.prune(path, calibration, **plain)
         learned, facts = tuned(cut.model, train, path, mine)
         before, after = (judge(each).relative_error for each in (cut.model, learned))
         macs = cut.report.after.macs / cut.report.before.macs
