@@ -6,14 +6,15 @@
     python tools/bench/tuning.py speed ASSETS [--blocks 12] [--steps 10] [--batch-size 64]
     python tools/bench/tuning.py memory ASSETS [--steps 1000] [--batch-size 16]
 
-`lenet` and `resnet` cut a classifier and tune it once with labels and once by distillation, without
-any; the accuracy is that on the test images, beside the parent's, and for `resnet` beside that of
-the parent tuned as long. Nothing is compensated before it is tuned. `lenet` is that of `tools/train_models.py --mnist`. `others` cuts a
-detector and two nets for super-resolution, and distils them from themselves; the output error is
-relative, on images that they have not learned from. `speed` distils ResNet-20 in turn with a
-PyTorch network of its sizes, some steps each, the teacher included in both; the ratio is images a
-second over PyTorch's. `memory` is resident, in MiB, of this process and of the one that trains,
-early and late in a run. Options of tuning that are not given are those in `OPTIONS`. Linux only.
+`lenet` and `resnet` cut a classifier, without compensation, and tune it once with labels and once by
+distillation, without any; the accuracy is that on the test images, beside the parent's, and for
+`resnet` beside that of the parent tuned as long. `lenet` is that of `tools/train_models.py
+--mnist`. `others` cuts a detector and two nets for super-resolution, without compensation, and
+distils them from themselves; the output error is relative, on images that they have not learned
+from. `speed` distils ResNet-20 in turn with a PyTorch network of its sizes, some steps each, the
+teacher included in both; the ratio is images a second over PyTorch's. `memory` is resident, in MiB,
+of this process and of the one that trains, early and late in a run. Options of tuning that are not
+given are those in `OPTIONS`. Linux only.
 """
 
 import argparse
