@@ -6,8 +6,8 @@
     python tools/bench/tuning.py speed ASSETS [--blocks 12] [--steps 10] [--batch-size 64]
     python tools/bench/tuning.py memory ASSETS [--steps 1000] [--batch-size 16]
 
-`lenet` and `resnet` cut a classifier, without compensation, and tune it once with labels and once by
-distillation, without any; the accuracy is that on the test images, beside the parent's, and for
+`lenet` and `resnet` cut a classifier, without compensation, and tune it once with labels and once
+by distillation, without any; the accuracy is that on the test images, beside the parent's, and for
 `resnet` beside that of the parent tuned as long. `lenet` is that of `tools/train_models.py
 --mnist`. `others` cuts a detector and two nets for super-resolution, without compensation, and
 distils them from themselves; the output error is relative, on images that they have not learned
