@@ -94,8 +94,9 @@ def mended(
     local = None
     if mending.moments:
         local = reconstructed(original, thinner, kept, mending.moments, grow=mending.grow)
-    if mending.lossless and local is not None:
-        return infer_shapes(local), _proven_same(original, local, mending, reading)
+    if mending.lossless:
+        folded = infer_shapes(thinner if local is None else local)
+        return folded, _proven_same(original, folded, mending, reading)
     model, found = helpful(
         original,
         thinner,

@@ -86,7 +86,7 @@ class Moments:
     def covariance(self) -> Floats:
         """Returns the covariance of features, (blocks, features, features)."""
         mean = self.mean
-        return _known(self.second) / self.count - mean[:, :, None] * mean[:, None, :]
+        return self.square - mean[:, :, None] * mean[:, None, :]
 
     @property
     def square(self) -> Floats:
@@ -106,9 +106,7 @@ class Moments:
     @property
     def target_covariance(self) -> Floats:
         """Returns the covariance of features and targets, (blocks, features, outputs)."""
-        return (
-            _known(self.cross) / self.count - self.mean[:, :, None] * self.target_mean[:, None, :]
-        )
+        return self.target_square - self.mean[:, :, None] * self.target_mean[:, None, :]
 
     @property
     def target_variance(self) -> Floats:

@@ -156,7 +156,7 @@ def _met(
 
     And, where several ways to share the budget were tried, what each did.
     """
-    if config.lossless and found is not None:
+    if config.lossless:
         return Found(constant_units(bench, found, config, alignments[0])), ()
     if config.below_std is not None:
         return Found(_trimmed(bench, scoring, config, alignments)), ()

@@ -23,8 +23,11 @@ _LEAST_FITTED, _MOST_FITTED, _FITTED_MACS = 32, 256, 10**10
 def informed(
     bench: Bench, data: Dataset | None, config: PruneConfig, progress: Progress | None
 ) -> Bench:
-    """Returns a bench that compensates what it tries, where the result will be compensated too."""
-    if data is None or config.compensate == "none":
+    """Returns a bench that compensates what it tries, where the result will be compensated too.
+
+    Where it is not, there are few samples to judge by if the budget is shared by what they say.
+    """
+    if data is None or (config.compensate == "none" and config.allocate != "error"):
         return bench
     subject, reading = bench.subject, bench.reading
     judge = Judge(
@@ -36,7 +39,7 @@ def informed(
     fitted = _FITTED_MACS // max(subject.costs.now().macs, 1)
     some = _some(data, min(max(fitted, _LEAST_FITTED), _MOST_FITTED))
     bench = replace(bench, few=judge, some=some, grow=config.may_grow)
-    if config.compensate == "mean":
+    if config.compensate in ("none", "mean"):
         return bench
     names = (read.tensor for group in bench.channel_map.groups for read in group.readers)
     products = [product_of(subject.model, name) for name in dict.fromkeys(names)]

@@ -23,7 +23,7 @@ _STILL = 1e-12
 
 
 def constant_units(
-    bench: Bench, found: Measurements, config: PruneConfig, alignment: Alignment
+    bench: Bench, found: Measurements | None, config: PruneConfig, alignment: Alignment
 ) -> Choice:
     """Returns the units that never vary, as far as they fill the steps of an alignment.
 
@@ -46,7 +46,7 @@ def constant_units(
     return Choice(removed, alignment)
 
 
-def _still(bench: Bench, group: ChannelGroup, found: Measurements) -> npt.NDArray[np.bool_]:
+def _still(bench: Bench, group: ChannelGroup, found: Measurements | None) -> npt.NDArray[np.bool_]:
     """Returns which units of a group never vary for any of their readers, (units,)."""
     still = np.full(group.width, bool(group.readers))
     for read in group.readers:
@@ -55,7 +55,7 @@ def _still(bench: Bench, group: ChannelGroup, found: Measurements) -> npt.NDArra
 
 
 def _still_for(
-    bench: Bench, group: ChannelGroup, read: WeightRead, found: Measurements
+    bench: Bench, group: ChannelGroup, read: WeightRead, found: Measurements | None
 ) -> npt.NDArray[np.bool_]:
     """Returns which units of a group never vary for one reader, (units,)."""
     axes, width = bench.channel_map.axes, group.width
@@ -66,7 +66,7 @@ def _still_for(
         largest = float((variance + moments.mean**2).max())
         features = product.features(group.positions(axes, read.tensor, read.axis))
         return np.asarray(variance[:, features].max(axis=(0, 2)) <= _STILL * largest)
-    if read.source is None:
+    if read.source is None or found is None:
         return np.zeros(width, dtype=np.bool_)
     place = read.source.tensor, read.source.axis
     square = found.statistics.get(place, {}).get("square")

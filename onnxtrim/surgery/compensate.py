@@ -60,15 +60,14 @@ class _Layer:
     fit: Fit
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Returns the tensors of the original that it is fitted to."""
-        return (self.product.result if self.sum is None else self.sum.tensor,)
+    def target(self) -> str:
+        """Returns the tensor of the original that it is fitted to."""
+        return self.product.result if self.sum is None else self.sum.tensor
 
     @property
     def taps(self) -> tuple[str, ...]:
-        """Returns the tensors of the cut model that it takes."""
-        seen = () if self.sum is None else (self.sum.tensor,)
-        return (self.product.source, self.product.result, *seen)
+        """Returns the tensors of the cut model that it takes; one may be there twice."""
+        return (self.product.source, self.product.result, self.target)
 
 
 def compensated(
@@ -111,7 +110,7 @@ def compensated(
         tapped = Tapped(
             [
                 (clone, [tap for layer in chunk for tap in layer.taps]),
-                (original, [target for layer in chunk for target in layer.targets]),
+                (original, [layer.target for layer in chunk]),
             ],
             data,
             batch_size,
@@ -177,7 +176,7 @@ def _gather(
     made = now[product.result]
     places = places_of(product, made.shape, data, rng)
     outputs = product.made(made, places)
-    targets = product.made(_narrowed(before[layer.targets[0]], layer.targets[0], kept), places)
+    targets = product.made(_narrowed(before[layer.target], layer.target, kept), places)
     if layer.sum is not None:
         scale = np.asarray(layer.sum.scale).reshape(-1)
         per_output = scale if scale.size == 1 else scale.reshape(product.blocks, -1)

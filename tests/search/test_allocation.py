@@ -90,6 +90,12 @@ def test_a_bench_knows_what_readers_read_where_the_result_is_compensated() -> No
     assert (plain.moments, plain.few) == ({}, None)
 
 
+def test_the_error_shares_a_budget_where_nothing_is_compensated_too() -> None:
+    found = decided(macs=0.75, allocate="error", compensate="none")
+    assert widths(found)["one"] == 8
+    assert bench(SECOND, compensate="none", allocate="error")[0].moments == {}
+
+
 def test_a_file_that_must_not_grow_gets_no_biases() -> None:
     assert bench(SECOND)[0].grow
     assert not bench(SECOND, params=0.5)[0].grow

@@ -58,6 +58,27 @@ def test_what_never_varies_goes_and_the_outputs_stay() -> None:
     assert (compensation.samples, compensation.held_out) == (64, 0)
 
 
+UP = """<ir_version: 8, opset_import: ["": 17]> g (float[N,2,6,6] x) => (float[N,3,8,8] y) {
+  [one] a = Conv <kernel_shape = [3, 3], pads = [1, 1, 1, 1]> (x, w1, b1) b = Relu (a)
+  [up] y = ConvTranspose <kernel_shape = [3, 3]> (b, w2)
+}"""
+
+
+def test_what_is_dead_goes_from_a_reader_that_cannot_be_fitted_and_nothing_else_is_done() -> None:
+    sizes = {"w1": (6, 2, 3, 3), "b1": (6,), "w2": (6, 3, 3, 3)}
+    weights: Arrays = {name: RNG.normal(size=size).astype("f4") for name, size in sizes.items()}
+    weights["w1"][[0, 4]], weights["b1"][[0, 4]] = 0.0, -1.0
+    model = proto_of(UP, weights)
+    result = pruned(model)
+    assert [row.after for row in result.report.groups] == [4]
+    want, got = (run(m, {"x": IMAGES})["y"] for m in (model, result.model))
+    np.testing.assert_allclose(got, want, rtol=0, atol=1e-5 * np.abs(want).max())
+    assert result.report.compensation is not None
+    assert result.report.compensation.trials[0].relative_error < 1e-5
+    with pytest.raises(BudgetError, match="--lossless: every channel varies on the data"):
+        pruned(model, criterion="l1")  # by which nothing is measured
+
+
 def test_a_constant_before_a_padded_layer_stays() -> None:
     """At the border it meets zeros, so that no bias can stand for it."""
     with pytest.raises(BudgetError, match="--lossless: every channel varies on the data"):
