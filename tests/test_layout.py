@@ -30,6 +30,8 @@ ROOMS = (
     "search",
     "checks",
     "execute",
+    "schedule",
+    "look",
     "api",
     "cli",
     "__main__",

@@ -59,6 +59,7 @@ class TuneConfig:
             variance of each batch; `auto` is train in batches of 32 or more. Both are measured anew
             before and after training, and kept where this makes the loss less.
         keep_zeros: Whether weights that are 0 stay 0; biases and norms are free.
+        slim: lambda of L1 on scales.
         augment: How images are changed before they are learned from: `crop`, shifted by up to an
             eighth of each side with the border reflected, or `flip`, half of them mirrored; `auto`
             is crop for image files and a classifier, else none.
@@ -84,6 +85,7 @@ class TuneConfig:
     accumulate: int = 1
     bn: BatchNorm = "auto"
     keep_zeros: bool = False
+    slim: float = 0.0
     augment: Augment = "auto"
     warmup: float = 0.05
     patience: int = 3
@@ -171,6 +173,7 @@ class TuneOptions(DataOptions, total=False):
     accumulate: int
     bn: BatchNorm
     keep_zeros: bool
+    slim: float
     augment: Augment
     warmup: float
     patience: int
