@@ -142,8 +142,8 @@ class PruneConfig:
         max_drop: What the metric may lose, in its own unit (0.01 is one point of accuracy),
             measured on held-out samples.
         below_std: The rule of Network Trimming: remove the units whose score is more than this many
-            standard deviations below the mean of their group. Instead of a budget, but with
-            --steps, where the rule is repeated until the budget is met.
+            standard deviations below the mean of their group. In one step instead of a budget; in
+            several it is repeated until the budget is met.
         criterion: The rule that scores each unit; `auto` tries the cheap ones and keeps the one
             whose plan changes the outputs least.
         scope: `global` compares units of all groups, `layer` removes the same share of each.

@@ -198,7 +198,13 @@ class TestPrune:
             "below_std",
             "finetune",
             "lossless",
+            "order",
+            "per_step",
             "preprocessor",
+            "recipe",
+            "slim_epochs",
+            "start",
+            "steps",
         }
         for name, value in options.items():
             assert str(found["settings"][name]) == str(value), name

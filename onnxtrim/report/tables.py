@@ -39,6 +39,7 @@ def tables(document: Document) -> list[Table]:
         sides = _sides(document, document.latency_ratio)
         found = [_candidates(document), _allocations(document)]
         found += [_groups(document), _frozen(document), _compensated(document)]
+        found += [_trajectory(document)]
         found += [*([_learned(document.tuning)] if document.tuning else []), sides]
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
@@ -158,6 +159,28 @@ def _groups(report: Report) -> Table:
     return Table("Groups", ("group", "before", "after", "kept", "step", "score"), rows)
 
 
+def _trajectory(report: Report) -> Table:
+    """Returns what was left after each of several steps, and the metric."""
+    if len(report.steps) < 2:
+        return Table("Steps", (), ())
+    rows = tuple(
+        (
+            str(number),
+            f"{step.params / report.before.params:.3f}" if report.before.params else "",
+            f"{step.macs / report.before.macs:.3f}" if report.before.macs else "",
+            "" if step.latency_ms is None else f"{step.latency_ms:.3f}",
+            "" if step.metric is None else _quality(step.metric),
+            "" if step.metric_tuned is None else _quality(step.metric_tuned),
+            "" if step.accepted else "not taken",
+        )
+        for number, step in enumerate(report.steps, 1)
+    )
+    metric = report.before.metric
+    name = "metric" if metric is None else metric.name
+    head = ("step", "params left", "MACs left", "latency, ms", name, "tuned", "")
+    return Table("Steps", head, rows)
+
+
 def _looks(tuning: Tuning) -> Table:
     """Returns how the loss on held-out samples went during the run."""
     rows = tuple((str(look.step), f"{look.loss:.4g}") for look in tuning.looks)
@@ -254,6 +277,8 @@ def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
 def _cut_row(document: Report | Comparison) -> Sequence[tuple[str, ...]]:
     """Returns the row of the metric between cut and tuning, or none where there is none."""
     steps = document.steps if isinstance(document, Report) else ()
+    if len(steps) > 1:  # they have a table of their own
+        return ()
     return [
         (f"{step.metric.name}, before tuning", "", _quality(step.metric), "")
         for step in steps

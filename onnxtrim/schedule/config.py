@@ -26,9 +26,9 @@ class LoopConfig:
         steps: Steps at most.
         per_step: Share that a step removes of the channels that are left; with --order in-turn, of
             the width that the group had. Without it, steps divide the way to the budget evenly.
-        order: What a step cuts: `together`, all groups; `in-turn`, one group after the other, from
-            input to output, each until --ratio of it is gone; `spreading`, first the groups with
-            the lowest mean score, with each step also those next to them.
+        order: What a step cuts: `together`, all groups; `in-turn`, one group after the other from
+            input to output, each until its ratio is gone; `spreading`, first the groups with the
+            lowest mean score, with each step also those next to them.
         start: Groups that `spreading` begins with.
         slim_epochs: Epochs of training with --slim before the first step.
     """

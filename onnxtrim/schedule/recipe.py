@@ -48,11 +48,15 @@ class Recipe:
     def under(self, given: RunOptions) -> RunOptions:
         """Returns the options of a run that has this recipe, and `given` beside it.
 
-        A budget that is given takes the place of those of the recipe.
+        A budget that is given takes the place of those of the recipe, and `finetune=False` that of
+        all that it says of tuning.
         """
-        own: Mapping[str, object] = self.options
+        void: set[str] = set()
         if any(given.get(name) is not None for name in _BUDGETS):
-            own = {name: value for name, value in own.items() if name not in _BUDGETS}
+            void.update(_BUDGETS)
+        if given.get("finetune") is False:
+            void.update(field.name for field in fields(TuneConfig))
+        own = {name: value for name, value in self.options.items() if name not in void}
         return cast(RunOptions, {**own, **given})
 
 

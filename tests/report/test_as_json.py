@@ -116,7 +116,9 @@ def test_the_keys_of_a_report() -> None:
     for row in document["frozen"]:
         assert row.keys() == {"name", "width", "code", "reason", "node"}
     for row in document["steps"]:
-        assert row.keys() == {"params", "macs", "metric", "metric_tuned"}
+        assert row.keys() == {
+            "params", "macs", "metric", "metric_tuned", "bytes", "latency_ms", "widths", "accepted",
+        }  # fmt: skip
     assert document["verification"].keys() == {"max_abs_error", "max_rel_error", "samples"}
 
 
