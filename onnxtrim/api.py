@@ -72,6 +72,7 @@ from onnxtrim.search import (
     scored_by,
 )
 from onnxtrim.selection import PrunePlan, alignments_of, make_plan, queues_of, removed_units
+from onnxtrim.sparsify import SparseJob, sparsify
 from onnxtrim.subject import Subject, prepare
 
 __all__ = [
@@ -124,6 +125,9 @@ def prune(
         require_data(config)
     if not config.asks:
         config = dataclasses.replace(config, max_drop=DEFAULT_DROP)
+    if config.sparse:
+        bench = SparseJob(config, tuning, reading, train_data, function, progress, watch)
+        return sparsify(model, data, bench, clock)
     lesson = None if tuning is None else (tuning, find_runtime())
     with clock("prepare"):
         subject = prepare(model, data, reading)

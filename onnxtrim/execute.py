@@ -57,7 +57,7 @@ from onnxtrim.subject import Subject
 from onnxtrim.surgery import FailedCut, Verification, changes, cut, verify
 from onnxtrim.surgery.best import Compensation
 
-__all__ = ["Job", "PruneResult", "execute"]
+__all__ = ["Job", "PruneResult", "execute", "finished"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +136,20 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
     Raises:
         VerificationError: the result could not be proven; it carries a reproducer.
     """
-    subject, reading = job.subject, job.reading
     with clock("cut and verify"):
         thinner, proof = _proven(job)
-    plan = replace(job.plan, attributes=changes(subject.model, thinner))
+    plan = replace(job.plan, attributes=changes(job.subject.model, thinner))
     with clock("compensate"):
         thinner, compensation = _mended(job, thinner, progress)
+    found = finished(replace(job, plan=plan), thinner, proof, clock, progress)
+    return replace(found, report=replace(found.report, compensation=compensation))
+
+
+def finished(
+    job: Job, thinner: ir.Model, proof: Verification, clock: Clock, progress: Progress | None
+) -> PruneResult:
+    """Returns the result of a pruned model: it learns where this is asked for, and is judged."""
+    subject, reading = job.subject, job.reading
     with clock("evaluate"):
         cut_quality = None if job.judge is None else job.judge(thinner, progress)
     model, tuning, untuned = _recovered(job, thinner, clock)
@@ -153,12 +161,12 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
         latency = job.latency or paired_latency(
             subject.model, model, subject.single_input, threads=reading.threads
         )
-    report = replace(_report(job, model, proof, quality, latency, clock), compensation=compensation)
+    report = _report(job, model, proof, quality, latency, clock)
     if tuning is not None:
         report = _with_tuning(report, cut_quality, tuning)
     if untuned is not None:
         report = replace(report, warnings=(*report.warnings, str(untuned)))
-    return PruneResult(model, plan, report, subject.sources, untuned)
+    return PruneResult(model, job.plan, report, subject.sources, untuned)
 
 
 def _proven(job: Job) -> tuple[ir.Model, Verification]:

@@ -198,7 +198,9 @@ class TestPrune:
             "below_std",
             "finetune",
             "lossless",
+            "pattern",
             "preprocessor",
+            "weights",
         }
         for name, value in options.items():
             assert str(found["settings"][name]) == str(value), name

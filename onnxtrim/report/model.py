@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from onnxtrim.calibration import Latency
+from onnxtrim.sparsity import SparseLayer
 from onnxtrim.surgery import Verification
 from onnxtrim.surgery.best import Compensation
 
@@ -24,6 +25,7 @@ __all__ = [
     "Report",
     "Sensitivity",
     "Side",
+    "Sparsity",
     "Spread",
     "Step",
     "Tuning",
@@ -223,6 +225,23 @@ class Tuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Sparsity:
+    """The zeros that weight pruning left in place, tensor by tensor and in all.
+
+    `gzip_before` and `gzip_after` are the bytes of the original and of the result, both as they are
+    written here, once gzip has compressed them.
+    """
+
+    layers: tuple[SparseLayer, ...]
+    weights: int
+    zeros: int
+    sparsity: float
+    gzip_before: int
+    gzip_after: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a run did. Every figure in it was measured or counted on the result."""
 
@@ -246,6 +265,7 @@ class Report:
     allocations: tuple[CandidateRow, ...] = ()
     compensation: Compensation | None = None
     tuning: Tuning | None = None
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True, slots=True)
