@@ -201,7 +201,8 @@ class Tuning:
 
     `model` is what was read: where a run pruned it too, it is its own teacher. Without labels of
     classes and a teacher there is nothing to go by, and no metric. `epochs` are those
-    that ended in a look, `images_s` are of the steps alone, and `seconds` of all.
+    that ended in a look, `images_s` are of the steps alone, and `seconds` of all. `scales` are the
+    sizes of those of BatchNormalization, summed up, where these were slimmed.
     """
 
     schema: str
@@ -222,6 +223,7 @@ class Tuning:
     environment: dict[str, str]
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    scales: Change | None = None
 
 
 @dataclass(frozen=True, slots=True)

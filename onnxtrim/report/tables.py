@@ -180,6 +180,9 @@ def _learned(tuning: Tuning) -> Table:
     metric, loss = tuning.metric, tuning.loss
     rows = [] if metric is None else [(metric.name, *_changed(metric))]
     rows.append((f"loss ({loss.name})", f"{loss.before:.4g}", f"{loss.after:.4g}", ""))
+    if tuning.scales is not None:
+        before, after = tuning.scales.before, tuning.scales.after
+        rows.append((f"{tuning.scales.name}, summed up", f"{before:.4g}", f"{after:.4g}", ""))
     title = f"Tuning, judged on {tuning.data['held_out']} samples held out"
     return Table(title, ("", "before", "after", "after - before"), tuple(rows))
 
