@@ -80,7 +80,8 @@ def test_where_weights_are_lowered_and_norms_are_trained(
     """The last epoch of a loop: sparse, tuned, sparser, tuned."""
     rng = np.random.default_rng(0)
     drawn: Arrays = {name: rng.normal(size=size).astype("f4") for name, size in SHAPES.items()}
-    model = normalize(ir.from_proto(proto_of(NET, drawn | {"v": np.ones(4, "f4")})))
+    drawn |= {"m": np.zeros(4, "f4"), "v": (drawn["k"] ** 2).sum(axis=(1, 2, 3))}  # as they are
+    model = normalize(ir.from_proto(proto_of(NET, drawn)))
     x = rng.normal(size=(160, 2, 6, 6)).astype("f4")
     reading = DataConfig(batch_size=batch_size, threads=1)
     data = open_data(x, input_specs(model), reading)
