@@ -1,8 +1,8 @@
 """Which weights may become sparse: those by which nodes read or write channels, by their rules.
 
 A candidate is an initializer of real numbers with two axes or more that is a weight wherever it is
-read. Biases, norms and embeddings are none; so is what is computed from an initializer in the graph
-(turned, or dequantised).
+read, also where a Reshape or the like stands in between. Biases, norms and embeddings are none, nor
+are the quantised weights that the graph computes real ones of.
 """
 
 import fnmatch
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from onnxtrim.channels.ops import Weight, rule_of
+from onnxtrim.channels.ops import Weight, moved, rule_of
 from onnxtrim.errors import UsageError
 from onnxtrim.graph.constants import node_label
 from onnxtrim.graph.shapes import unranked
@@ -32,7 +32,8 @@ class Candidate:
     Attributes:
         tensor: its name.
         nodes: those that read it.
-        axis: the axis that reads channels, in each of them; None where there is no such one.
+        axis: the axis that reads channels, in each of them; None where there is no such one, or the
+            elements are moved before they are read.
         blocks: how many blocks that axis is made of, each for outputs of its own.
         reason: why it stays dense; empty where it may become sparse.
     """
@@ -42,6 +43,16 @@ class Candidate:
     axis: int | None
     blocks: int
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """An initializer, the node that reads it as a weight, and the nodes that it passes before."""
+
+    source: ir.Value
+    node: ir.Node
+    weight: Weight
+    between: tuple[ir.Node, ...]
 
 
 def candidates_of(
@@ -58,12 +69,14 @@ def candidates_of(
     Raises:
         UsageError: a glob matches nothing.
     """
-    found: dict[str, list[tuple[ir.Node, Weight]]] = {}
+    found: dict[str, list[_Read]] = {}
     for node in model.graph:
         rule = rule_of(model, node) if unranked(node) is None else None
         for weight in rule.weights(node) if rule is not None else ():
-            if weight.value.is_initializer():
-                found.setdefault(str(weight.value.name), []).append((node, weight))
+            source = moved(weight.value)
+            if source is not None:
+                read = _Read(source[0], node, weight, source[1])
+                found.setdefault(str(source[0].name), []).append(read)
     every = [_candidate(name, reads) for name, reads in found.items()]
     for option, globs in (("--include", include), ("--exclude", exclude)):
         for glob in globs:
@@ -75,26 +88,29 @@ def candidates_of(
     return tuple(_restricted(each, include, exclude) for each in every)
 
 
-def _candidate(name: str, reads: Sequence[tuple[ir.Node, Weight]]) -> Candidate:
+def _candidate(name: str, reads: Sequence[_Read]) -> Candidate:
     """Returns the initializer that some nodes read as a weight."""
-    value = reads[0][1].value
-    nodes = {node: None for node, _ in reads}
-    ways = {(weight.reads, weight.blocks) for _, weight in reads if weight.reads is not None}
-    axis, blocks = next(iter(ways)) if len(ways) == 1 else (None, 1)
-    labels = tuple(node_label(node) for node in nodes)
-    return Candidate(name, labels, axis, blocks, _reason(value, nodes))
+    nodes = tuple(dict.fromkeys(node_label(read.node) for read in reads))
+    ways = {(r.weight.reads, r.weight.blocks) for r in reads if r.weight.reads is not None}
+    plain = len(ways) == 1 and not any(read.between for read in reads)
+    axis, blocks = next(iter(ways)) if plain else (None, 1)
+    return Candidate(name, nodes, axis, blocks, _reason(reads))
 
 
-def _reason(value: ir.Value, nodes: dict[ir.Node, None]) -> str:
-    """Returns why an initializer that `nodes` read as a weight stays dense, if it does."""
+def _reason(reads: Sequence[_Read]) -> str:
+    """Returns why an initializer that is read as a weight stays dense, if it does."""
+    value = reads[0].source
     if value.dtype not in _FLOATS or value.const_value is None:
         return "its elements are no real numbers"
     if len(value.const_value.shape) < _LEAST_RANK:
         return "it has one axis only, as biases and norms have"
-    others = [node for node, _ in value.uses() if node not in nodes]
+    known = {node for read in reads for node in (read.node, *read.between)}
+    seen = [value, *(out for read in reads for node in read.between for out in node.outputs)]
+    others = [node for each in seen for node, _ in each.uses() if node not in known]
     if others:
         return f"{node_label(others[0])} reads it, too, and not as a weight"
-    return "it is an output of the graph, too" if value.is_graph_output() else ""
+    outputs = any(each.is_graph_output() for each in seen)
+    return "it is an output of the graph, too" if outputs else ""
 
 
 def _restricted(candidate: Candidate, include: Sequence[str], exclude: Sequence[str]) -> Candidate:

@@ -142,7 +142,7 @@ def _fitted(model: ir.Model, candidate: Candidate, pattern: Pattern) -> Candidat
     if candidate.reason:
         return candidate
     if candidate.axis is None:
-        reason = "it has no axis of its own, or several, that read channels"
+        reason = "it has no axis of its own that reads channels, or several, or its elements move"
         return replace(candidate, reason=reason)
     length = _array(model, candidate.tensor).shape[candidate.axis] // candidate.blocks
     if length % pattern.width:

@@ -89,7 +89,7 @@ def test_where_weights_are_lowered_and_norms_are_trained(
     current = model
     for share in (0.4, 0.7):
         sparse, layers = sparsified(current, share, "layer")
-        assert [layer.tensor for layer in layers] == ["k", "t", "q", "g"]
+        assert [layer.tensor for layer in layers] == ["k", "t", "w", "q", "g"]
         assert all(layer.zeros == round(share * layer.weights) for layer in layers)
         result = tune(sparse, model, data, config, reading, runtime)
         assert result.after < result.before

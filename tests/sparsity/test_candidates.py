@@ -86,3 +86,29 @@ def test_globs_name_tensors_and_nodes() -> None:
         candidates_of(model(), (), ("nope",))
     with pytest.raises(UsageError, match=r"--include kb: matches no weight"):
         candidates_of(model(), ("kb",))
+
+
+TURNED = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 3] y%s) {
+  t = Transpose <perm = [1, 0]> (w)
+  [mm] y = MatMul (x, t)
+  %s
+}"""
+
+
+def test_elements_may_move_before_they_are_read() -> None:
+    shapes: dict[str, tuple[int, ...]] = {"w": (3, 4)}
+    also = (TURNED % ("", "")).replace("=> (", "=> (float[4, 3] t, ")
+    assert candidates_of(model(TURNED % ("", ""), shapes)) == (Candidate("w", ("mm",), None, 1),)
+    (found,) = candidates_of(model(TURNED % (", float[4, 3] z", "[n] z = Neg (t)"), shapes))
+    assert found.reason == "n reads it, too, and not as a weight"
+    (found,) = candidates_of(model(also, shapes))
+    assert found.reason == "it is an output of the graph, too"
+
+
+def test_quantised_weights_are_none() -> None:
+    text = """<ir_version: 8, opset_import: ["": 17]> g (float[N, 4] x) => (float[N, 3] y) {
+      w = DequantizeLinear (q, scale)
+      y = MatMul (x, w)
+    }"""
+    given: Arrays = {"q": np.ones((4, 3), np.int8), "scale": np.array(0.1, np.float32)}
+    assert candidates_of(normalize(load(proto_of(text, given)))) == ()
