@@ -142,8 +142,9 @@ class PruneConfig:
         latency: Time a run may take, measured here: a fraction up to 1, or a figure like `12ms`.
         max_drop: What the metric may lose, in its own unit (0.01 is one point of accuracy),
             measured on held-out samples.
-        below_std: Instead of a budget, the rule of Network Trimming: remove the units whose score
-            is more than this many standard deviations below the mean of their group.
+        below_std: The rule of Network Trimming: remove the units whose score is more than this many
+            standard deviations below the mean of their group. Instead of a budget, but with
+            --steps, where the rule is repeated until the budget is met.
         criterion: The rule that scores each unit; `auto` tries the cheap ones and keeps the one
             whose plan changes the outputs least.
         scope: `global` compares units of all groups, `layer` removes the same share of each.
@@ -244,6 +245,14 @@ class PruneConfig:
         """Returns whether there is a budget, or a rule that needs none."""
         return self.sparse or bool(self.budgets) or self.below_std is not None or self.lossless
 
+    def check_rule(self) -> None:
+        """Raises UsageError where one step has both a rule and a budget."""
+        for option, value in self.budgets.items() if self.below_std is not None else ():
+            raise UsageError(
+                f"--below-std {self.below_std} and {option} {value} contradict each other: the "
+                "rule needs no budget; leave one of them out, or give --steps to repeat it"
+            )
+
     def _check_budgets(self) -> None:
         """Raises UsageError where budgets make no sense, alone or together."""
         if self.max_drop is not None and not 0 <= self.max_drop < math.inf:
@@ -263,11 +272,6 @@ class PruneConfig:
             return
         if not math.isfinite(self.below_std):
             raise UsageError(f"--below-std {self.below_std}: give a finite figure, such as 1")
-        for option, value in self.budgets.items():
-            raise UsageError(
-                f"--below-std {self.below_std} and {option} {value} contradict each other: the "
-                "rule needs no budget; leave one of them out"
-            )
         if self.allocate in ("error", "sensitivity"):
             raise UsageError(f"--allocate {self.allocate} shares a budget; --below-std has none")
         if self.criterion == "auto":

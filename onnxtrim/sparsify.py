@@ -3,8 +3,8 @@
 prepare -> zeros -> verify -> tune, the zeros kept -> evaluate -> report
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import onnx_ir as ir
 
@@ -49,23 +49,27 @@ class SparseJob:
         config: how many weights become 0, and which.
         tuning: how the result learns; None where it does not.
         reading: how data are read.
+        settings: what the report says of the options.
         train_data: what it learns from; the calibration inputs by default.
         metric: what is looked at, instead of what fits.
-        progress: called with (what, done, total).
         watch: called after each step of tuning.
     """
 
     config: PruneConfig
     tuning: TuneConfig | None
     reading: DataConfig
+    settings: Mapping[str, object]
     train_data: DataSource | None = None
     metric: MetricFunction | None = None
-    progress: Progress | None = None
     watch: Callable[[Pace], None] | None = None
 
 
 def sparsify(
-    model: ModelSource, data: DataSource | None, asked: SparseJob, clock: Clock
+    model: ModelSource,
+    data: DataSource | None,
+    asked: SparseJob,
+    clock: Clock,
+    progress: Progress | None,
 ) -> PruneResult:
     """Returns a model some of whose weights are 0; its plan is empty, since no channel goes.
 
@@ -98,12 +102,12 @@ def sparsify(
         removed=whole.no_units,
         alignment=None,
         reading=reading,
-        settings={**asdict(config), "criterion": "l1", "compensate": "none", **asdict(reading)},
+        settings={**asked.settings, "criterion": "l1", "compensate": "none"},
         judge=judge,
         warnings=_warnings(layers),
         recovery=recovery,
     )
-    result = finished(job, sparse, proof, clock, asked.progress)
+    result = finished(job, whole.no_units, sparse, proof, clock, progress)
     zeros_stay(sparse, result.model)
     with clock("compress"):
         zeros = sparsity_of(subject.model, result.model, layers)

@@ -18,12 +18,26 @@ from onnxtrim.config import (
 )
 from onnxtrim.errors import UsageError
 from onnxtrim.finetune.config import RecoveryOptions, TuneConfig, recovery_configs
+from onnxtrim.schedule.config import LoopConfig, RunOptions
 
 DATA = [field.name for field in dataclasses.fields(DataConfig)]
 PRUNE = [field.name for field in dataclasses.fields(PruneConfig)]
+LOOP = [field.name for field in dataclasses.fields(LoopConfig)]
 TUNE = [field.name for field in dataclasses.fields(TuneConfig)]
 COMMAND = {
-    "": {"model", "data", "train_data", "output", "report", "plan", "metric"},
+    "": {
+        "model",
+        "data",
+        "train_data",
+        "output",
+        "report",
+        "plan",
+        "metric",
+        "recipe",
+        "workdir",
+        "resume",
+        "plot",
+    },
     "finetune": {"model", "data", "teacher", "output", "report"},
     "apply": {"model", "plan", "data", "output", "report", "compensate", "metric"},
     "inspect": {"model", "data", "report"},
@@ -69,6 +83,8 @@ class TestOneField:
         assert len(PRUNE) + len(DATA) == len({*PRUNE, *DATA}), "a name in both is read by one only"
         assert set(get_type_hints(RecoveryOptions)) == {*PRUNE, *TUNE, *DATA}
         assert {*PRUNE} & {*TUNE} == {"seed"}
+        assert set(get_type_hints(RunOptions)) == {*PRUNE, *TUNE, *DATA, *LOOP}
+        assert not {*LOOP} & {*PRUNE, *TUNE, *DATA}
 
     def test_they_have_the_types_of_the_fields(self) -> None:
         assert get_type_hints(DataOptions) == get_type_hints(DataConfig)
@@ -82,7 +98,7 @@ class TestOneField:
     def test_the_flags_of_the_default_command(self, capsys: pytest.CaptureFixture[str]) -> None:
         listed = flags("", capsys)
         assert len(listed) == len(set(listed))
-        assert set(listed) == {*PRUNE, *TUNE, *DATA} | COMMAND[""] | EVERYWHERE | {
+        assert set(listed) == {*PRUNE, *TUNE, *DATA, *LOOP} | COMMAND[""] | EVERYWHERE | {
             "help",
             "version",
         }
@@ -274,11 +290,6 @@ class TestRefusals:
             ({"max_drop": INF}, "--max-drop inf"),
             ({"below_std": NAN}, "--below-std nan"),
             ({"below_std": INF}, "--below-std inf"),
-            ({"below_std": 1.0, "ratio": 0.5}, "--below-std 1.0 and --ratio 0.5 contradict"),
-            ({"below_std": 1.0, "macs": "2M"}, "--below-std 1.0 and --macs 2M contradict"),
-            ({"below_std": 0.0, "size": 0.5}, "--below-std 0.0 and --size 0.5 contradict"),
-            ({"below_std": 1, "latency": "2ms"}, "--below-std 1 and --latency 2ms contradict"),
-            ({"below_std": 1.0, "max_drop": 0.0}, "--below-std 1.0 and --max-drop 0.0 contradict"),
             ({"below_std": 1.0, "allocate": "sensitivity"}, "--allocate sensitivity"),
             ({"below_std": 1.0, "criterion": "auto"}, "--criterion auto"),
             ({"weights": 0}, "--weights 0: is the share"),

@@ -33,6 +33,8 @@ ROOMS = (
     "checks",
     "execute",
     "sparsify",
+    "schedule",
+    "look",
     "api",
     "cli",
     "__main__",

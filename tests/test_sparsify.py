@@ -140,6 +140,8 @@ class TestCommandLine:
             (["--weights", "0.5", "--pattern", "2:4"], "--weights 0.5 and --pattern 2:4"),
             (["--weights", "0.5", "--macs", "0.5"], "--weights 0.5 and --macs 0.5 contradict"),
             (["--weights", "0.5", "--include", "x*"], "--include x*: matches no weight"),
+            (["--weights", "0.5", "--steps", "3"], "--weights takes one step; leave --steps"),
+            (["--pattern", "2:4", "--workdir", "w"], "--workdir keeps steps of a loop"),
             (["--weights", "0.5", "--keep-zeros"], "--keep-zeros True: is of fine-tuning"),
         ],
     )

@@ -1,8 +1,8 @@
 """The result of the analysis: which channels can only go together, and which cannot go."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +119,8 @@ class ChannelMap:
         groups: what can be cut, from input to output.
         frozen_groups: what has a writer but cannot be cut, each with its reason.
         barriers: the nodes that freeze all they touch, each with its reason.
+        whole: how wide axes were before earlier cuts, where there were any: floors are shares of
+            that.
     """
 
     axes: Mapping[tuple[str, int], Ids]
@@ -126,6 +128,7 @@ class ChannelMap:
     groups: tuple[ChannelGroup, ...]
     frozen_groups: tuple[ChannelGroup, ...]
     barriers: tuple[Reason, ...] = ()
+    whole: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
     @property
     def frozen(self) -> dict[int, Reason]:
@@ -154,16 +157,34 @@ class ChannelMap:
 
     def restricted(self, include: Sequence[str], exclude: Sequence[str]) -> "ChannelMap":
         """Returns the map with groups frozen that no `include` or some `exclude` glob matches."""
+
+        def why(group: ChannelGroup) -> str | None:
+            left_out = bool(include) and not _matches(group.own_names, include)
+            if left_out or _matches(group.own_names, exclude):
+                option = "--include" if left_out else "--exclude"
+                return f"{option} keeps {group.name} whole"
+            return None
+
+        return self._holding(why)
+
+    def limited_to(self, names: Collection[str]) -> "ChannelMap":
+        """Returns the map with all groups frozen that have none of these names."""
+
+        def why(group: ChannelGroup) -> str | None:
+            return None if group.name in names else f"it is not the turn of {group.name}"
+
+        return self._holding(why)
+
+    def _holding(self, why: Callable[[ChannelGroup], str | None]) -> "ChannelMap":
+        """Returns the map with the groups frozen for which there is a sentence that says why."""
         free, held = [], list(self.frozen_groups)
         for group in self.groups:
-            names = group.own_names
-            left_out = bool(include) and not _matches(names, include)
-            if left_out or _matches(names, exclude):
-                option = "--include" if left_out else "--exclude"
-                reason = Reason(Code.EXCLUDED, group.name, f"{option} keeps {group.name} whole")
-                held.append(replace(group, reason=reason))
-            else:
+            sentence = why(group)
+            if sentence is None:
                 free.append(group)
+            else:
+                reason = Reason(Code.EXCLUDED, group.name, sentence)
+                held.append(replace(group, reason=reason))
         return replace(self, groups=tuple(free), frozen_groups=tuple(held))
 
 

@@ -11,59 +11,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import CycloptsError, Parameter
 
+from onnxtrim.cli.app import Reading, Speaking, Typed, app
+from onnxtrim.cli.looking import compare, inspect, recipes, sensitivity
 from onnxtrim.cli.outputs import (
-    PLOTS,
     REPORTS,
-    check_outputs,
+    check_plots,
     check_suffixes,
-    publish,
+    plots_of,
     reproducer,
     target_of,
     write,
 )
 from onnxtrim.cli.speech import Speech, progress_of, say_setup, watch_of
-from onnxtrim.config import (
-    DEFAULT_CRITERION,
-    Compensate,
-    CriterionName,
-    DataConfig,
-    PruneConfig,
-)
+from onnxtrim.config import Compensate, DataConfig, PruneConfig
 from onnxtrim.errors import OnnxtrimError
 from onnxtrim.finetune.config import TuneConfig
+from onnxtrim.schedule.config import LoopConfig
 
 if TYPE_CHECKING:
-    from onnxtrim.report import Tuning
+    from onnxtrim.api import PruneResult
 
 __all__ = ["app", "main"]
 
 _DONE, _USAGE, _UNUSABLE, _INTERRUPTED = 0, 2, 3, 130
-
-
-def _shown(default: object) -> str | None:
-    """Returns a default as one would type it; None where it is no more than being left out."""
-    if default is None or default is False or default == ():
-        return None
-    if isinstance(default, tuple):
-        return " ".join(f"{value:g}" for value in default)
-    return f"{default:.6g}" if isinstance(default, float) else str(default)
-
-
-app = App(
-    name="onnxtrim",
-    help=(
-        "Make an ONNX file thinner and faster: remove the channels that matter least, and prove "
-        "the result before it is written.\n\n"
-        "Exit status: 0 done, 1 a budget or a check was not met, 2 usage, 3 the model or the data "
-        "cannot be used, 130 interrupted."
-    ),
-    help_format="plaintext",
-    default_parameter=Parameter(negative=(), show_default=_shown),
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +48,7 @@ class _Recovery(TuneConfig):
 _Pruning = Annotated[PruneConfig | None, Parameter(name="*")]
 _Tuning = Annotated[TuneConfig | None, Parameter(name="*")]
 _Recovering = Annotated[_Recovery | None, Parameter(name="*", group="With --finetune")]
-_Reading = Annotated[DataConfig | None, Parameter(name="*", consume_multiple=True)]
-_Speaking = Annotated[Speech | None, Parameter(name="*")]
+_Looping = Annotated[LoopConfig | None, Parameter(name="*", group="Steps")]
 _Output = Annotated[Path | None, Parameter(alias="-o")]
 
 
@@ -91,10 +62,16 @@ def prune(
     report: tuple[Path, ...] = (),
     plan: Path | None = None,
     metric: str | None = None,
+    recipe: str | None = None,
+    workdir: Path | None = None,
+    resume: bool = False,
+    plot: Path | None = None,
     pruning: _Pruning = None,
+    looping: _Looping = None,
     tuning: _Recovering = None,
-    reading: _Reading = None,
-    speech: _Speaking = None,
+    reading: Reading = None,
+    speech: Speaking = None,
+    typed: Typed = (),
 ) -> None:
     """Prune a model: the default command.
 
@@ -110,25 +87,34 @@ def prune(
         metric: What to go by, as `module:function` or `file.py:function`: it takes the model
             (onnx.ModelProto) and returns a figure, the higher the better. By default accuracy where
             there are labels, else agreement with the original, else the error of the outputs.
+        recipe: A published procedure by its name (see `onnxtrim recipes`), or a .toml file of one;
+            options that are typed go before it.
+        workdir: A folder that keeps what a run has come to after every step.
+        resume: Go on with the run in --workdir, if there is one.
+        plot: Where the trajectory goes as a picture, .png or .svg; takes onnxtrim[plot].
         pruning: What to remove.
+        looping: In which steps.
         tuning: What to learn, and how fast.
         reading: How to read the data.
         speech: How to say it.
+        typed: The options that were typed.
     """
     speech = speech or Speech()
     check_suffixes("--report", report, REPORTS)
-    target = target_of(model, output, [*report, *([plan] if plan else [])], [data, train_data])
+    others = [*report, *([plan] if plan else []), *check_plots(plot)]
+    target = target_of(model, output, others, [data, train_data])
     from onnxtrim import api
 
     options: dict[str, Any] = asdict(tuning or _Recovery()) | asdict(pruning or PruneConfig())
-    options |= asdict(reading or DataConfig()) | {"train_data": train_data, "metric": metric}
+    options |= asdict(reading or DataConfig()) | asdict(looping or LoopConfig())
+    options = {name: options[name] for name in map(_field, typed) if name in options}
+    options |= {"train_data": train_data, "metric": metric, "recipe": recipe}
+    options |= {"workdir": workdir, "resume": resume}
     with progress_of(speech) as progress, reproducer(target):
-        watch = watch_of(progress)
-        result = api.prune(model, data, progress=progress, watch=watch, **options)
-    write(result, target, report, {plan: result.plan.to_json()} if plan else {}, speech)
-    if result.untuned is not None:
-        raise result.untuned
-    _end_if_interrupted(result.report.tuning)
+        result = api.prune(model, data, progress=progress, watch=watch_of(progress), **options)
+    texts = {plan: result.plan.to_json()} if plan else {}
+    write(result, target, report, texts | plots_of(result.report, plot), speech)
+    _raise_what_is_missing(result)
 
 
 @app.command
@@ -141,8 +127,8 @@ def apply(
     report: tuple[Path, ...] = (),
     compensate: Compensate = "auto",
     metric: str | None = None,
-    reading: _Reading = None,
-    speech: _Speaking = None,
+    reading: Reading = None,
+    speech: Speaking = None,
 ) -> None:
     """Replay a plan on the model it was made for, or on another checkpoint of the same graph.
 
@@ -169,125 +155,6 @@ def apply(
     write(result, target, report, {}, speech)
 
 
-@app.command
-def inspect(
-    model: Path,
-    *,
-    data: Path | None = None,
-    report: tuple[Path, ...] = (),
-    reading: _Reading = None,
-    speech: _Speaking = None,
-) -> None:
-    """Show what can be cut, what it costs, and for every frozen group the reason.
-
-    Args:
-        model: The .onnx file.
-        data: Calibration inputs, for the statistics of each group's activations.
-        report: Where the result goes, as .json or .md; repeatable.
-        reading: How to read the data.
-        speech: How to say it.
-    """
-    speech = speech or Speech()
-    check_suffixes("--report", report, REPORTS)
-    check_outputs(report, [model, data])
-    from onnxtrim import api
-
-    with progress_of(speech) as progress:
-        options: dict[str, Any] = asdict(reading or DataConfig())
-        result = api.inspect(model, data, progress=progress, **options)
-    publish(result, report, speech)
-
-
-@app.command
-def compare(
-    before: Path,
-    after: Path,
-    *,
-    data: Path | None = None,
-    report: tuple[Path, ...] = (),
-    metric: str | None = None,
-    reading: _Reading = None,
-    speech: _Speaking = None,
-) -> None:
-    """Compare two models: size, parameters, MACs, latency with spread, agreement, metric.
-
-    Args:
-        before: The first .onnx file.
-        after: The second .onnx file.
-        data: Inputs to compare the outputs on.
-        report: Where the result goes, as .json or .md; repeatable.
-        metric: What to go by, as `module:function`; see the help of pruning.
-        reading: How to read the data.
-        speech: How to say it.
-    """
-    speech = speech or Speech()
-    check_suffixes("--report", report, REPORTS)
-    check_outputs(report, [before, after, data])
-    from onnxtrim import api
-
-    with progress_of(speech) as progress:
-        options: dict[str, Any] = asdict(reading or DataConfig())
-        result = api.compare(before, after, data, metric=metric, progress=progress, **options)
-    publish(result, report, speech)
-
-
-@app.command
-def sensitivity(
-    model: Path,
-    *,
-    data: Path,
-    points: int = 5,
-    criterion: CriterionName = DEFAULT_CRITERION,
-    max_layer_ratio: float = 0.9,
-    include: tuple[str, ...] = (),
-    exclude: tuple[str, ...] = (),
-    seed: int = 0,
-    plot: Path | None = None,
-    report: tuple[Path, ...] = (),
-    metric: str | None = None,
-    reading: _Reading = None,
-    speech: _Speaking = None,
-) -> None:
-    """Show how the metric falls as more and more of each group goes, all else left whole.
-
-    Args:
-        model: The .onnx file.
-        data: Inputs to try it on.
-        points: How many shares are tried, evenly up to --max-layer-ratio.
-        criterion: The rule that says which units of a group go first.
-        max_layer_ratio: The largest share that is tried.
-        include: Only groups are tried that have a name, a writing node or a tensor that this glob
-            matches; repeatable.
-        exclude: Groups are left out that have a name, a writing node or a tensor that this glob
-            matches; repeatable.
-        seed: Seed of random scores.
-        plot: Where the curves go as a picture, .png or .svg; takes onnxtrim[plot].
-        report: Where the result goes, as .json or .md; repeatable.
-        metric: What to go by, as `module:function`; see the help of pruning.
-        reading: How to read the data.
-        speech: How to say it.
-    """
-    speech = speech or Speech()
-    plots = [] if plot is None else [plot]
-    check_suffixes("--report", report, REPORTS)
-    check_suffixes("--plot", plots, PLOTS)
-    check_outputs([*report, *plots], [model, data])
-    from onnxtrim import api
-    from onnxtrim.graph.save import atomic_write
-    from onnxtrim.report.plot import plotted, require_plotting
-
-    if plots:
-        require_plotting()
-    with progress_of(speech) as progress:
-        options: dict[str, Any] = asdict(reading or DataConfig())
-        options |= {"criterion": criterion, "max_layer_ratio": max_layer_ratio, "seed": seed}
-        options |= {"include": include, "exclude": exclude, "metric": metric}
-        result = api.sensitivity(model, data, points=points, progress=progress, **options)
-    for path in plots:
-        atomic_write(path, plotted(result, "svg" if path.suffix.lower() == ".svg" else "png"))
-    publish(result, report, speech)
-
-
 @app.command(name="finetune")
 def fine_tune(
     model: Path,
@@ -297,8 +164,8 @@ def fine_tune(
     output: _Output = None,
     report: tuple[Path, ...] = (),
     tuning: _Tuning = None,
-    reading: _Reading = None,
-    speech: _Speaking = None,
+    reading: Reading = None,
+    speech: Speaking = None,
 ) -> None:
     """Let a model learn again, from labels or from the model it was; see `setup-training`.
 
@@ -323,7 +190,8 @@ def fine_tune(
         options: dict[str, Any] = asdict(tuning or TuneConfig()) | asdict(reading or DataConfig())
         result = api.fine_tune(model, data, teacher, watch=watch_of(progress), **options)
     write(result, target, report, {}, speech)
-    _end_if_interrupted(result.report)
+    if result.report.interrupted:
+        raise KeyboardInterrupt
 
 
 @app.command
@@ -331,7 +199,7 @@ def setup_training(
     *,
     wheel: Annotated[Path | None, Parameter(name="--from")] = None,
     python: Path | None = None,
-    speech: _Speaking = None,
+    speech: Speaking = None,
 ) -> None:
     """Fetch the training build of ONNX Runtime, once, and check it with one step of training.
 
@@ -347,10 +215,22 @@ def setup_training(
     say_setup(set_up(wheel=wheel, python=python), speech)
 
 
-def _end_if_interrupted(tuning: "Tuning | None") -> None:
-    """Raises KeyboardInterrupt where Ctrl-C has ended a run whose result is written by now."""
-    if tuning is not None and tuning.interrupted:
+for _command in (inspect, compare, sensitivity, recipes):
+    app.command(_command)
+
+
+def _raise_what_is_missing(result: "PruneResult") -> None:
+    """Raises what a run whose result is written by now did not come to."""
+    for error in (result.untuned, result.unmet):
+        if error is not None:
+            raise error
+    if result.interrupted:
         raise KeyboardInterrupt
+
+
+def _field(option: str) -> str:
+    """Returns the field that an option sets."""
+    return option.removeprefix("--").replace("-", "_")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

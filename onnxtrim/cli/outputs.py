@@ -12,13 +12,15 @@ from onnxtrim.errors import LoadError, OutputError, UsageError, VerificationErro
 
 if TYPE_CHECKING:
     from onnxtrim.api import PruneResult, TuneResult
-    from onnxtrim.report import Document
+    from onnxtrim.report import Document, Report, Sensitivity
 
 __all__ = [
     "PLOTS",
     "REPORTS",
     "check_outputs",
+    "check_plots",
     "check_suffixes",
+    "plots_of",
     "publish",
     "reproducer",
     "target_of",
@@ -72,14 +74,38 @@ def check_suffixes(option: str, paths: Sequence[Path], suffixes: Sequence[str]) 
             raise UsageError(f"{option} {path}: the suffix must be {' or '.join(suffixes)}")
 
 
+def check_plots(plot: Path | None) -> list[Path]:
+    """Returns the paths of pictures that are asked for.
+
+    Raises:
+        UsageError: a picture has a format that there is none of, or nothing can draw it.
+    """
+    if plot is None:
+        return []
+    check_suffixes("--plot", [plot], PLOTS)
+    from onnxtrim.report.plot import require_plotting
+
+    require_plotting()
+    return [plot]
+
+
+def plots_of(document: "Report | Sensitivity", plot: Path | None) -> dict[Path, str | bytes]:
+    """Returns the picture of a document, where it is asked for."""
+    if plot is None:
+        return {}
+    from onnxtrim.report.plot import plotted
+
+    return {plot: plotted(document, "svg" if plot.suffix.lower() == ".svg" else "png")}
+
+
 def write(
     result: "PruneResult | TuneResult",
     target: Path,
     reports: Sequence[Path],
-    others: Mapping[Path, str],
+    others: Mapping[Path, str | bytes],
     speech: Speech,
 ) -> None:
-    """Writes the model, the reports and other texts, then says what there is to say."""
+    """Writes the model, the reports and other files, then says what there is to say."""
     from onnxtrim.graph.save import atomic_write, refuse_overwriting
 
     refuse_overwriting([*reports, *others], result.sources)

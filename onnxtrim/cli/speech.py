@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from onnxtrim.finetune import TrainingSetup
     from onnxtrim.finetune.course import Pace
     from onnxtrim.report import Document
+    from onnxtrim.schedule.recipe import Recipe
 
-__all__ = ["Speech", "progress_of", "say", "say_setup", "watch_of"]
+__all__ = ["Speech", "progress_of", "say", "say_recipes", "say_setup", "watch_of"]
 
 _PIPED_WIDTH = 120
 
@@ -72,6 +73,16 @@ def say_setup(setup: "TrainingSetup", speech: Speech) -> None:
             f"checked: one step of training took the loss from {setup.loss_before:.3f} to "
             f"{setup.loss_after:.3f}; {setup.seconds:.1f} s in all"
         )
+
+
+def say_recipes(recipes: "Sequence[Recipe]", speech: Speech) -> None:
+    """Shows recipes, as asked: a line each, and where they come from."""
+    if speech.json:
+        print(json.dumps([asdict(recipe) for recipe in recipes], indent=1))
+    elif not speech.quiet:
+        wide = max(len(recipe.name) for recipe in recipes)
+        for recipe in recipes:
+            print(f"{recipe.name:{wide}}  {recipe.summary}\n{'':{wide}}  {recipe.source}")
 
 
 def watch_of(show: Callable[..., None] | None) -> "Callable[[Pace], None] | None":

@@ -49,13 +49,14 @@ def group_rows(
     measurements: Measurements | None = None,
 ) -> tuple[GroupRow, ...]:
     """Returns a row for every group that can be cut."""
+    known = scores or {}
     return tuple(
         GroupRow(
             name=group.name,
             before=group.width,
             after=width,
             step=None if alignment is None else step_taken(group, width, alignment),
-            score=_spread(scores[group.name]) if scores is not None else None,
+            score=_spread(known[group.name]) if group.name in known else None,
             statistics=_statistics(group, measurements),
             tensors=group.tensors,
         )

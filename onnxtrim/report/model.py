@@ -135,12 +135,20 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One pruning step: what remained, and the metric before and after tuning."""
+    """One pruning step: what remained, and the metric before and after tuning.
+
+    `widths` are those of the groups, `latency_ms` a median. One that was not `accepted` lost more
+    of the metric than was allowed; the result is of the last one that was.
+    """
 
     params: int
     macs: int
     metric: MetricValue | None
     metric_tuned: MetricValue | None = None
+    bytes: int = 0
+    latency_ms: float | None = None
+    widths: dict[str, int] = field(default_factory=dict)
+    accepted: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What only runs can tell: measured budgets, the choice of a criterion, sensitivity."""
 
-from onnxtrim.search.decide import Decision, decide
+from onnxtrim.search.decide import Decision, decide, parts_of
 from onnxtrim.search.scores import measured, measured_for, scored_by
 from onnxtrim.search.sensitivity import curves_of
 from onnxtrim.search.trials import Bench, judge_of
@@ -13,5 +13,6 @@ __all__ = [
     "judge_of",
     "measured",
     "measured_for",
+    "parts_of",
     "scored_by",
 ]

@@ -45,7 +45,7 @@ from onnxtrim.selection import (
 )
 from onnxtrim.subject import Subject
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "parts_of"]
 
 _POINTS = 5
 
@@ -94,10 +94,7 @@ def decide(
         UsageError: an amount cannot be read, or a criterion has no runtime.
         BudgetError: no plan meets the budgets.
     """
-    learning, held_out = subject.data, None
-    if subject.data is not None and config.max_drop is not None:
-        learning, held_out = split(subject.data)
-        held_out = None if held_out is learning else held_out  # too few to hold any out
+    learning, held_out = parts_of(subject.data, config)
     judge = judge_of(subject, learning if held_out is None else held_out, metric, reading)
     bench = Bench(subject, channel_map, judge, reading)
     alignments, budget = alignments_of(config.align), _budget(bench, config)
@@ -123,6 +120,17 @@ def decide(
         held_out=held_out,
         warnings=scoring.warnings + _alignment_warnings(met.choice, alignments),
     )
+
+
+def parts_of(data: Dataset | None, config: PruneConfig) -> tuple[Dataset | None, Dataset | None]:
+    """Returns the samples that are measured, and those that drops of the metric are judged by.
+
+    These are None where they are not kept apart: no drop is asked about, or there are too few.
+    """
+    if data is None or config.max_drop is None:
+        return data, None
+    learning, held_out = split(data)
+    return learning, None if held_out is learning else held_out
 
 
 def _scored(

@@ -17,7 +17,7 @@ from onnxtrim.selection.choose import (
 )
 from onnxtrim.selection.cost import Cost, CostModel
 from onnxtrim.selection.ladder import Ladder, Queue, Widths
-from onnxtrim.selection.plan import PlannedGroup, PrunePlan, make_plan, removed_units
+from onnxtrim.selection.plan import PlannedGroup, PrunePlan, composed, make_plan, removed_units
 
 __all__ = [
     "Alignment",
@@ -32,6 +32,7 @@ __all__ = [
     "Widths",
     "alignments_of",
     "choose",
+    "composed",
     "counted",
     "fitting",
     "given_back",

@@ -42,7 +42,8 @@ def layers_of(channel_map: ChannelMap, config: PruneConfig) -> list[Layer]:
     """Returns the axes of all groups that can be cut; axes with the same groups are one layer.
 
     An axis of a writing weight keeps `min_channels` channels and the share that `max_layer_ratio`
-    protects, any other one position.
+    protects, any other one position. Where earlier cuts made axes narrower, the share is of what
+    they were.
     """
     written = {
         (use.tensor, use.axis)
@@ -57,7 +58,8 @@ def layers_of(channel_map: ChannelMap, config: PruneConfig) -> list[Layer]:
     for key, positions in on_axis.items():
         width = len(channel_map.axes[key])
         free = sum(count * channel_map.groups[g].width for g, count in positions.items())
-        floor = _floor(width, min(positions.values()), config) if key in written else 1
+        whole = channel_map.whole.get(key, width)
+        floor = _floor(width, whole, min(positions.values()), config) if key in written else 1
         alike = tuple(sorted(positions.items())), width - free
         floors[alike] = max(floors.get(alike, 0), floor)
     return [Layer(dict(groups), fixed, floor) for (groups, fixed), floor in floors.items()]
@@ -68,7 +70,7 @@ def share_of(width: int, ratio: float) -> int:
     return math.floor(ratio * width + 1e-9)
 
 
-def _floor(width: int, positions: int, config: PruneConfig) -> int:
+def _floor(width: int, whole: int, positions: int, config: PruneConfig) -> int:
     """Returns what must stay of a layer of this width, where a channel has `positions`."""
-    protected = width - share_of(width, config.max_layer_ratio)
+    protected = whole - share_of(whole, config.max_layer_ratio)
     return min(max(config.min_channels * positions, protected, 1), width)

@@ -11,7 +11,7 @@ from onnxtrim.channels import ChannelMap
 from onnxtrim.channels.relations import Ids
 from onnxtrim.errors import PlanError
 
-__all__ = ["SCHEMA", "PlannedGroup", "PrunePlan", "make_plan", "removed_units"]
+__all__ = ["SCHEMA", "PlannedGroup", "PrunePlan", "composed", "make_plan", "removed_units"]
 
 SCHEMA = "onnxtrim.plan/1"
 
@@ -152,6 +152,20 @@ def removed_units(channel_map: ChannelMap, plan: PrunePlan) -> Ids:
                 f"the plan leaves nothing on axis {axis} of {name!r}; keep one at least"
             )
     return np.flatnonzero(gone)
+
+
+def composed(first: PrunePlan, second: PrunePlan) -> PrunePlan:
+    """Returns the plan for the model of `first` that does what both do in turn.
+
+    It says so of initializers alone; `make_plan` completes it.
+    """
+    found: dict[str, dict[int, tuple[int, ...]]] = {}
+    for name in sorted({*first.initializers, *second.initializers}):
+        found[name] = dict(first.initializers.get(name, {}))
+        for axis, kept in second.initializers.get(name, {}).items():
+            before = found[name].get(axis)
+            found[name][axis] = kept if before is None else tuple(before[index] for index in kept)
+    return PrunePlan(first.model_sha256, found)
 
 
 def _indices(value: object) -> tuple[int, ...]:
