@@ -35,6 +35,7 @@ from onnxtrim.schedule.loop import Run
 from onnxtrim.schedule.recipe import recipe_of
 from onnxtrim.search import judge_of
 from onnxtrim.selection import PrunePlan, make_plan, removed_units
+from onnxtrim.sparsify import SparseJob, sparsify
 from onnxtrim.subject import prepare
 
 __all__ = [
@@ -89,6 +90,14 @@ def prune(
     config = run_config(options if recipe is None else recipe_of(recipe).under(options))
     config = require_run(config, data=data is not None, train_data=train_data is not None)
     path, function, clock = require_folder(workdir, resume=resume), metric_function(metric), Clock()
+    settings = settings_of(config, recipe)
+    if config.pruning.sparse:
+        if path is not None:
+            raise UsageError("--workdir keeps steps of a loop; --weights and --pattern take one")
+        asked = SparseJob(
+            config.pruning, config.tuning, config.reading, settings, train_data, function, watch
+        )
+        return sparsify(model, data, asked, clock, progress)
     lesson = None if config.tuning is None else (config.tuning, find_runtime())
     with clock("prepare"):
         subject = prepare(model, data, config.reading)
@@ -99,7 +108,6 @@ def prune(
             subject, train_data, *lesson, config.pruning, config.reading, watch
         )
     folder = workplace(path, subject, config, recovery)
-    settings = settings_of(config, recipe)
     run = Run(subject, channel_map, config, settings, function, recovery)
     return followed(run, folder, clock, progress, resume=resume)
 

@@ -22,6 +22,8 @@ _OLDEST_OPSET = 7
 
 def require_data(config: PruneConfig) -> None:
     """Raises UsageError where an option takes data; to be called where there are none."""
+    if config.sparse:
+        return
     if not config.asks:
         raise UsageError(
             "no budget: give --macs, --params, --size, --latency or --ratio, such as --macs 0.5; "

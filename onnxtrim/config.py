@@ -9,6 +9,7 @@ from types import UnionType
 from typing import Any, Literal, TypedDict, get_args, get_origin, get_type_hints
 
 from onnxtrim.errors import UsageError
+from onnxtrim.zeros import check_zeros
 
 __all__ = [
     "DEFAULT_CRITERION",
@@ -156,6 +157,10 @@ class PruneConfig:
             of every output; `auto` is linear, or mean where that does not help. What does not help
             on held-out samples is dropped.
         refresh: Layers that are fitted in one pass over the data: more are faster, and worse.
+        weights: Instead of removing channels, set this share of single weights to 0, in (0, 1):
+            the least ones. The zeros stay in place.
+        pattern: Instead of that, at most N weights that are not 0 in each M in a row along the
+            inputs, as N:M, such as `2:4`.
         lossless: Instead of a budget, remove just the channels that never vary on the data, and
             fold what they are into biases; the outputs stay the same to 1e-5.
         reduce: What makes one score of those of several writers or readers.
@@ -184,6 +189,8 @@ class PruneConfig:
     allocate: Allocation = "auto"
     compensate: Compensate = "auto"
     refresh: int = 1
+    weights: float | None = None
+    pattern: str | None = None
     lossless: bool = False
     reduce: Reduction = "mean"
     normalize: Normalization = "layer-mean"
@@ -202,6 +209,8 @@ class PruneConfig:
             raise UsageError(f"--seed {self.seed}: 0 or more")
         if self.ratio is not None and not 0 <= self.ratio < 1:
             raise UsageError(f"--ratio {self.ratio}: is the fraction removed, from 0 to below 1")
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        check_zeros({field.name: value for field, value in values if value != field.default})
         self._check_budgets()
         if self.ratio is not None and self.ratio > self.max_layer_ratio:
             raise UsageError(
@@ -227,9 +236,14 @@ class PruneConfig:
         return self.params is None and self.size is None
 
     @property
+    def sparse(self) -> bool:
+        """Returns whether single weights are set to 0, and no channels removed."""
+        return self.weights is not None or self.pattern is not None
+
+    @property
     def asks(self) -> bool:
         """Returns whether there is a budget, or a rule that needs none."""
-        return bool(self.budgets) or self.below_std is not None or self.lossless
+        return self.sparse or bool(self.budgets) or self.below_std is not None or self.lossless
 
     def check_rule(self) -> None:
         """Raises UsageError where one step has both a rule and a budget."""
@@ -296,6 +310,8 @@ class PruneOptions(DataOptions, total=False):
     allocate: Allocation
     compensate: Compensate
     refresh: int
+    weights: float | None
+    pattern: str | None
     lossless: bool
     reduce: Reduction
     normalize: Normalization

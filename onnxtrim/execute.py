@@ -66,7 +66,7 @@ from onnxtrim.subject import Subject
 from onnxtrim.surgery import FailedCut, Verification, changes, cut, verify
 from onnxtrim.surgery.best import Compensation
 
-__all__ = ["Job", "Origin", "PruneResult", "execute", "job_of", "timed"]
+__all__ = ["Job", "Origin", "PruneResult", "execute", "finished", "job_of", "timed"]
 
 _SECONDS = 2.0
 """Of timing."""
@@ -207,12 +207,29 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
     Raises:
         VerificationError: the result could not be proven; it carries a reproducer.
     """
-    first, reading = job.first, job.reading
     with clock("cut and verify"):
         thinner, proof = _proven(job)
     plan, removed = _whole_plan(job, thinner)
     with clock("compensate"):
         thinner, compensation = _mended(job, thinner, progress)
+    found = finished(job, removed, thinner, proof, clock, progress)
+    report = replace(found.report, compensation=compensation)
+    return replace(found, plan=plan, report=report)
+
+
+def finished(
+    job: Job,
+    removed: Ids,
+    thinner: ir.Model,
+    proof: Verification,
+    clock: Clock,
+    progress: Progress | None,
+) -> PruneResult:
+    """Returns the result of a pruned model: it learns where this is asked for, and is judged.
+
+    `removed` are the units that the first model has lost.
+    """
+    first, reading = job.first, job.reading
     with clock("evaluate"):
         cut_quality = None if job.judge is None else job.judge(thinner, progress)
     model, tuning, untuned = _recovered(job, thinner, clock)
@@ -225,13 +242,12 @@ def execute(job: Job, clock: Clock, progress: Progress | None) -> PruneResult:
             first.model, model, first.single_input, threads=reading.threads, seconds=job.seconds
         )
     report = _report(job, model, removed, proof, quality, latency, clock)
-    report = replace(report, compensation=compensation)
     if tuning is not None:
         report = _with_tuning(report, cut_quality, tuning)
     if untuned is not None:
         report = replace(report, warnings=(*report.warnings, str(untuned)))
     interrupted = tuning is not None and tuning.interrupted
-    return PruneResult(model, plan, report, first.sources, untuned, interrupted=interrupted)
+    return PruneResult(model, job.plan, report, first.sources, untuned, interrupted=interrupted)
 
 
 def timed(result: PruneResult, first: Subject, threads: int) -> PruneResult:

@@ -20,6 +20,7 @@ from onnxtrim.finetune.augment import augmentation_of
 from onnxtrim.finetune.config import TuneConfig
 from onnxtrim.finetune.course import Pace
 from onnxtrim.finetune.goals import aim_of
+from onnxtrim.finetune.slim import size_of, slimming_of
 from onnxtrim.finetune.study import HELD_OUT
 from onnxtrim.finetune.tune import tune
 from onnxtrim.finetune.twin import twin_beside
@@ -102,6 +103,7 @@ def recovery_of(
         check_free(Path(config.keep_artifacts))
     few = data.subset(np.arange(min(_FEW, len(data)))) if divisible(data) else data
     model, specs = subject.model, subject.specs
+    slimming_of(model, config)
     aim = aim_of(model, model, few, specs, config, batch_size=_FEW, runtime=runtime)
     augmentation_of(config, reading, specs, data, classes=aim.classes)
     twin_beside(model, model, subject.proof_inputs)
@@ -136,6 +138,9 @@ def recovered(
     before, after = judge(student).metric, judge(tuned.model).metric
     judged = master is not None or after.name == "accuracy"  # else only by what it was itself
     metric = Change(after.name, before.after, after.after) if judged else None
+    slimming = slimming_of(student, config)
+    scales = () if slimming is None else slimming.scales
+    sizes = (size_of(each, scales) for each in (student, tuned.model))
     warnings = recovery.warnings
     if held_out is data:
         warnings += (
@@ -160,6 +165,7 @@ def recovered(
         environment=environment() | {"onnxruntime-training": recovery.runtime.version},
         data=data_facts(data, held_out),
         cuts=tuned.cuts,
+        scales=Change("BatchNormalization scales", *sizes) if scales else None,
         warnings=warnings + tuned.warnings,
     )
     return tuned.model, tuning

@@ -199,12 +199,14 @@ class TestPrune:
             "finetune",
             "lossless",
             "order",
+            "pattern",
             "per_step",
             "preprocessor",
             "recipe",
             "slim_epochs",
             "start",
             "steps",
+            "weights",
         }
         for name, value in options.items():
             assert str(found["settings"][name]) == str(value), name

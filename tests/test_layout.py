@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 ROOMS = (
     "errors",
+    "zeros",
     "config",
     "clock",
     "graph",
@@ -22,6 +23,7 @@ ROOMS = (
     "criteria",
     "selection",
     "surgery",
+    "sparsity",
     "report",
     "subject",
     "mend",
@@ -30,6 +32,7 @@ ROOMS = (
     "search",
     "checks",
     "execute",
+    "sparsify",
     "schedule",
     "look",
     "api",
@@ -44,6 +47,7 @@ MAKES_NODES = {
     "finetune/losses/terms.py",
     "finetune/losses/own.py",
     "selection/staircase.py",
+    "sparsity/proof.py",
     "surgery/verify.py",
 }
 """These add nodes of their own to a clone, so they name operators; none may ask a node for its."""

@@ -49,6 +49,8 @@ class TuneConfig:
             one of 0 is left out; repeatable.
         features: What the features at the channel groups count for, next to outputs of 1, when
             learning from a teacher; 0 leaves them out.
+        slim: What the sizes of all scales of BatchNormalization, summed up, count for in the loss
+            (Network Slimming), such as 1e-4; with it the last weights are taken, not the best.
         optimizer: The rule of a step.
         momentum: Of sgd, from 0 to below 1.
         weight_decay: What adamw takes off weights in a step, as a share, times the rate; biases and
@@ -59,7 +61,6 @@ class TuneConfig:
             variance of each batch; `auto` is train in batches of 32 or more. Both are measured anew
             before and after training, and kept where this makes the loss less.
         keep_zeros: Whether weights that are 0 stay 0; biases and norms are free.
-        slim: lambda of L1 on scales.
         augment: How images are changed before they are learned from: `crop`, shifted by up to an
             eighth of each side with the border reflected, or `flip`, half of them mirrored; `auto`
             is crop for image files and a classifier, else none.
@@ -78,6 +79,7 @@ class TuneConfig:
     distill_weight: float = 0.5
     output_weight: tuple[str, ...] = ()
     features: float = 0.0
+    slim: float = 0.0
     optimizer: OptimizerName = "adamw"
     momentum: float = 0.9
     weight_decay: float = 0.01
@@ -85,7 +87,6 @@ class TuneConfig:
     accumulate: int = 1
     bn: BatchNorm = "auto"
     keep_zeros: bool = False
-    slim: float = 0.0
     augment: Augment = "auto"
     warmup: float = 0.05
     patience: int = 3
@@ -106,7 +107,8 @@ class TuneConfig:
         for option, figure in (("--lr", self.lr), ("--temperature", self.temperature)):
             if not 0 < figure < math.inf:
                 raise UsageError(f"{option} {figure}: a finite figure above 0")
-        for option, figure in (("--clip", self.clip), ("--features", self.features)):
+        loose = (("--clip", self.clip), ("--features", self.features), ("--slim", self.slim))
+        for option, figure in loose:
             if not 0 <= figure < math.inf:
                 raise UsageError(f"{option} {figure}: a finite figure of 0 or more")
         mild = self.weight_decay * self.lr < 1 or self.optimizer != "adamw"
@@ -166,6 +168,7 @@ class TuneOptions(DataOptions, total=False):
     distill_weight: float
     output_weight: tuple[str, ...]
     features: float
+    slim: float
     optimizer: OptimizerName
     momentum: float
     weight_decay: float
@@ -173,7 +176,6 @@ class TuneOptions(DataOptions, total=False):
     accumulate: int
     bn: BatchNorm
     keep_zeros: bool
-    slim: float
     augment: Augment
     warmup: float
     patience: int

@@ -57,6 +57,11 @@ class Course:
         """Returns where the last weights go."""
         return self.best.with_name(f"last-{self.best.name}")
 
+    @property
+    def slimmed(self) -> bool:
+        """Whether the last weights are the result, as far as there are such."""
+        return self.config.slim > 0 and self.last.exists()
+
 
 @dataclass(slots=True)
 class Record:
@@ -103,7 +108,8 @@ def learn(trainer: RemoteTrainer, course: Course, record: Record) -> None:
                 _train(trainer, course, record, epoch, ended)
                 if not record.troubles:
                     look_at(trainer, course, record)
-                if record.troubles or record.interrupted or record.late >= course.config.patience:
+                late = record.late >= course.config.patience and not course.config.slim
+                if record.troubles or record.interrupted or late:
                     break
         except TrainingError as error:
             if not record.best.step:

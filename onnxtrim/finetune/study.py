@@ -20,8 +20,9 @@ from onnxtrim.finetune.course import mean_loss
 from onnxtrim.finetune.goals import Aim, aim_of, answering, relevant
 from onnxtrim.finetune.lanes import lanes_of
 from onnxtrim.finetune.lessons import Lessons, Teacher
-from onnxtrim.finetune.losses import with_loss
+from onnxtrim.finetune.losses import Slimming, with_loss
 from onnxtrim.finetune.runtime.find import TrainingRuntime
+from onnxtrim.finetune.slim import slimming_of
 from onnxtrim.finetune.twin import lowered
 from onnxtrim.finetune.twin.live_norms import own_statistics
 from onnxtrim.graph.runtime import Arrays, Runner
@@ -48,6 +49,7 @@ class Study:
         alike: whether all batches have the same sizes.
         lanes: how many shares of a batch are learned from at once.
         threads: threads of the runtime; 0 lets it choose.
+        slimming: what is added to the loss, whatever the samples.
     """
 
     aim: Aim
@@ -58,10 +60,11 @@ class Study:
     alike: bool
     lanes: int
     threads: int
+    slimming: Slimming | None = None
 
     def loss(self, model: ir.Model) -> float:
         """Returns the mean loss of a model over the exam, in the current runtime."""
-        scores = with_loss(answering(model, self.aim), self.aim.goals)
+        scores = with_loss(answering(model, self.aim), self.aim.goals, self.slimming)
         runner = Runner(scores, threads=self.threads)
         (loss,) = runner.output_names
         return mean_loss((float(runner(a)[loss]), weight) for a, weight in self.exam.weighed())
@@ -123,11 +126,11 @@ def study_of(
         folder: takes what the teacher answers.
 
     Raises:
-        UsageError: there is nothing to learn from.
+        UsageError: there is nothing to learn from, or nothing to slim by.
         DataError: the data cannot be used.
         TrainingError: no output is of real numbers.
     """
-    specs = input_specs(student)
+    specs, slimming = input_specs(student), slimming_of(student, config)
     training, held_out = split(data, HELD_OUT)
     wanted, threads = min(reading.batch_size, len(training)), reading.threads
     size = batch_size(specs, wanted) if batched(specs) else None
@@ -145,6 +148,7 @@ def study_of(
         alike=size is not None or _alike(samples, held),
         lanes=lanes_of(student, specs, aim, config, size or 1, threads),
         threads=threads,
+        slimming=slimming,
     )
 
 

@@ -5,7 +5,8 @@
             -> weights by name into a clone of the student -> its own statistics again
             -> looked at by the current runtime
 
-The student is kept where its twin learns nothing that it can use.
+The student is kept where its twin learns nothing that it can use. With slimming the last weights
+are taken: by the loss of the task, the best ones could be those that were slimmed least.
 """
 
 import math
@@ -87,7 +88,8 @@ def tune(
 
     Args:
         student: a normalised model.
-        teacher: a model of the same interface, whose outputs are the targets where labels are not.
+        teacher: a model of the same interface, whose outputs are the targets where labels are not;
+            with slimming the student itself, where there is neither.
         data: samples; a tenth of them is held out, and says which weights are the best.
         config: what to learn, and how fast.
         reading: samples a batch, and threads.
@@ -103,6 +105,8 @@ def tune(
     if config.keep_artifacts is not None:
         check_free(Path(config.keep_artifacts))
     with scratch() as folder:
+        if teacher is None and config.slim and not data.labelled:
+            teacher = student  # it only has to stay what it is, and become slim
         study = study_of(student, teacher, data, config, reading, runtime, folder)
         before = study.loss(student)
         start, first = study.settled(student, before)
@@ -119,7 +123,8 @@ def tune(
         moving = twin.statistics if live else ()
         course = Course(task.lessons, task.exam, config, folder / "best.npz", watch)
         record = Record([] if twin.parted else [Look(0, first)])
-        graph = with_loss(twin.learner if live else with_fixed_norms(twin.learner), task.goals)
+        learner = twin.learner if live else with_fixed_norms(twin.learner)
+        graph = with_loss(learner, task.goals, study.slimming)
         with RemoteTrainer(runtime, folder) as trainer:
             path = save(_sized(graph, study, task.exam), folder / "twin.onnx")
             _build(trainer, path, twin.trainable, moving, config, study)
@@ -127,7 +132,7 @@ def tune(
         names = (*twin.trainable, *moving)
         learned = [_with_saved(start, names, path) for path in _saved(course, record)]
         grown = [study.settled(model, study.loss(model)) for model in learned]
-        model, after = min([(start, first), *grown], key=lambda pair: _order(pair[1]))
+        model, after = _taken((start, first), grown, slimmed=course.slimmed)
         losses, settled_only = (before, after), model is start
         return _result(student, model, study, losses, record, twin, settled_only=settled_only)
 
@@ -179,12 +184,13 @@ def _teach(trainer: RemoteTrainer, course: Course, record: Record, *, first_look
     if first_look:
         look_at(trainer, course, record)
     learn(trainer, course, record)
-    if not record.troubles and record.late:
+    if not record.troubles and (record.late or course.config.slim):
         trainer.ask("save", path=str(course.last))
     if course.config.keep_artifacts is None:
         return
     try:
-        keep_artifacts(trainer, course.best, Path(course.config.keep_artifacts))
+        weights = course.last if course.slimmed else course.best
+        keep_artifacts(trainer, weights, Path(course.config.keep_artifacts))
     except (OutputError, TrainingError) as error:
         record.troubles.append(f"the artifacts were not kept: {error}")
 
@@ -202,10 +208,22 @@ def _saved(course: Course, record: Record) -> list[Path]:
     """Returns the weights that may be worth having: the best, and the last ones where they are not.
 
     Looks go by the running statistics of normalisations, which are behind the weights. Once they
-    are measured, the last weights may be better than those that looked so.
+    are measured, the last weights may be better than those that looked so. With slimming they are
+    the result in any case.
     """
+    if course.slimmed:
+        return [course.last]
     best = [course.best] if record.best.step else []
     return [*best, course.last] if course.last.exists() else best
+
+
+def _taken(
+    start: tuple[ir.Model, float], grown: Sequence[tuple[ir.Model, float]], *, slimmed: bool
+) -> tuple[ir.Model, float]:
+    """Returns the model of the least loss, and this; one that was slimmed if there is any."""
+    if slimmed and math.isfinite(grown[0][1]):
+        return grown[0]
+    return min([start, *grown], key=lambda pair: _order(pair[1]))
 
 
 def _order(loss: float) -> float:
@@ -235,7 +253,8 @@ def _result(
     warnings = list(record.troubles)
     outputs = Runner(model)(study.sample())
     finite = all(np.isfinite(a).all() for a in outputs.values() if a.dtype.kind == "f")
-    if not (finite and after < before):
+    slimmed = study.slimming is not None and not settled_only
+    if not (finite and (slimmed or after < before)):
         advice = "try a lower --lr" if before else "there is nothing left to learn"
         warnings.append(
             f"nothing was learned: the loss on held-out samples was {before:.4g}, and became no "

@@ -7,6 +7,7 @@ the weights file first, then the model that names it.
 import contextlib
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from onnxtrim.graph.proto import skeleton
 __all__ = [
     "atomic_write",
     "check_writable",
+    "compressed_bytes",
     "refuse_overwriting",
     "save",
     "save_apart",
@@ -27,6 +29,9 @@ __all__ = [
 
 EXTERNAL_BYTES = 512 * 2**20
 """Weights above this lie beside the model: a protobuf holds at most 2 GB, and parses in full."""
+
+_GZIP = 31
+"""The window of zlib that makes it write the format of gzip."""
 
 LATE_BYTES = 64 * 2**20
 """So do weights that are read only now, from a file beside the original: they pass one by one."""
@@ -68,6 +73,20 @@ def saved_bytes(model: ir.Model) -> int:
     if _beside(model):
         return int(skeleton(model).ByteSize()) + weight_bytes(model)
     return int(ir.to_proto(in_memory(model)).ByteSize())
+
+
+def compressed_bytes(model: ir.Model, level: int = 6) -> int:
+    """Returns how many bytes gzip makes of what `save` writes; tensors pass one by one."""
+    packer = zlib.compressobj(level, wbits=_GZIP)
+    if not _beside(model):
+        return len(packer.compress(ir.to_proto(in_memory(model)).SerializeToString())) + len(
+            packer.flush()
+        )
+    size = len(packer.compress(skeleton(model).SerializeToString()))
+    for value in initializers(model):
+        if value.const_value is not None:
+            size += len(packer.compress(value.const_value.tobytes()))
+    return size + len(packer.flush())
 
 
 def _beside(model: ir.Model) -> bool:

@@ -31,6 +31,7 @@ from onnxtrim.report.model import (
     Report,
     Sensitivity,
     Side,
+    Sparsity,
     Step,
     Tuning,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "Report",
     "Sensitivity",
     "Side",
+    "Sparsity",
     "Step",
     "Tuning",
     "barrier_rows",

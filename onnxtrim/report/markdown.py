@@ -26,6 +26,9 @@ def to_markdown(document: Document) -> str:
             f"({proof.max_abs_error:.1e} absolute) on {proof_samples(proof.samples)}.",
             "",
         ]
+    if isinstance(document, Report) and document.sparsity is not None:
+        note = document.sparsity.note
+        lines += ["## Zeros", "", f"{note[0].upper()}{note[1:]}.", ""]
     if isinstance(document, Report | Tuning):
         versions = ", ".join(f"{name} {value}" for name, value in document.environment.items())
         lines += ["## Environment", "", versions, ""]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from onnxtrim.calibration import Latency
+from onnxtrim.sparsity import SparseLayer
 from onnxtrim.surgery import Verification
 from onnxtrim.surgery.best import Compensation
 
@@ -24,6 +25,7 @@ __all__ = [
     "Report",
     "Sensitivity",
     "Side",
+    "Sparsity",
     "Spread",
     "Step",
     "Tuning",
@@ -207,7 +209,8 @@ class Tuning:
 
     `model` is what was read: where a run pruned it too, it is its own teacher. Without labels of
     classes and a teacher there is nothing to go by, and no metric. `epochs` are those
-    that ended in a look, `images_s` are of the steps alone, and `seconds` of all.
+    that ended in a look, `images_s` are of the steps alone, and `seconds` of all. `scales` are the
+    sizes of those of BatchNormalization, summed up, where these were slimmed.
     """
 
     schema: str
@@ -228,6 +231,24 @@ class Tuning:
     environment: dict[str, str]
     data: dict[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    scales: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sparsity:
+    """The zeros that weight pruning left in place, tensor by tensor and in all.
+
+    `gzip_before` and `gzip_after` are the bytes of the original and of the result, both as they are
+    written here, once gzip has compressed them.
+    """
+
+    layers: tuple[SparseLayer, ...]
+    weights: int
+    zeros: int
+    sparsity: float
+    gzip_before: int
+    gzip_after: int
+    note: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +275,7 @@ class Report:
     allocations: tuple[CandidateRow, ...] = ()
     compensation: Compensation | None = None
     tuning: Tuning | None = None
+    sparsity: Sparsity | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from onnxtrim.report.model import (
     Report,
     Sensitivity,
     Side,
+    Sparsity,
     Tuning,
 )
 
@@ -40,6 +41,7 @@ def tables(document: Document) -> list[Table]:
         found = [_candidates(document), _allocations(document)]
         found += [_groups(document), _frozen(document), _compensated(document)]
         found += [_trajectory(document)]
+        found += [] if document.sparsity is None else [_sparse(document.sparsity)]
         found += [*([_learned(document.tuning)] if document.tuning else []), sides]
     elif isinstance(document, Comparison):
         found = [_sides(document, document.latency_ratio)]
@@ -104,6 +106,15 @@ def _compensated(report: Report) -> Table:
     judged = f"{found.held_out} held-out samples" if found.held_out else "the same samples"
     title = f"Compensation, fitted to {found.samples} samples and judged by {judged}"
     return Table(title, ("", "output error", ""), rows)
+
+
+def _sparse(found: Sparsity) -> Table:
+    """Returns the zeros of every weight tensor."""
+    rows = tuple(
+        (row.tensor, figure(row.weights), figure(row.zeros), f"{row.sparsity:.2%}", row.reason)
+        for row in found.layers
+    )
+    return Table("Zeros in place", ("weight", "elements", "zeros", "sparsity", "reason"), rows)
 
 
 def _compared(title: str, what: str, found: Sequence[CandidateRow]) -> Table:
@@ -192,6 +203,9 @@ def _learned(tuning: Tuning) -> Table:
     metric, loss = tuning.metric, tuning.loss
     rows = [] if metric is None else [(metric.name, *_changed(metric))]
     rows.append((f"loss ({loss.name})", f"{loss.before:.4g}", f"{loss.after:.4g}", ""))
+    if tuning.scales is not None:
+        before, after = tuning.scales.before, tuning.scales.after
+        rows.append((f"{tuning.scales.name}, summed up", f"{before:.4g}", f"{after:.4g}", ""))
     title = f"Tuning, judged on {tuning.data['held_out']} samples held out"
     return Table(title, ("", "before", "after", "after - before"), tuple(rows))
 
@@ -256,6 +270,10 @@ def _sides(document: Report | Comparison, ratio: Latency | None) -> Table:
         _counted("MACs", before.macs, after.macs),
         _counted("file bytes", before.bytes, after.bytes),
     ]
+    zeros = document.sparsity if isinstance(document, Report) else None
+    if zeros is not None:
+        rows.append(_counted("gzip bytes", zeros.gzip_before, zeros.gzip_after))
+        rows.append(("sparsity", "", f"{zeros.sparsity:.2%}", ""))
     rows += _latency_row(before, after, ratio)
     held_out = document.data.get("held_out") if isinstance(document, Report) else None
     if held_out is not None:

@@ -43,6 +43,8 @@ def show(document: Document, console: Console) -> None:
             markup=False,
             highlight=False,
         )
+        if document.sparsity is not None:
+            console.print(document.sparsity.note, markup=False, highlight=False)
     if not isinstance(document, Comparison):
         for warning in document.warnings:
             console.print(f"warning: {warning}", markup=False, highlight=False)

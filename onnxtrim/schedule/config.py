@@ -91,6 +91,9 @@ class RunConfig:
             _check_alone(loop)
             pruning.check_rule()
             return
+        if pruning.sparse:
+            option = "--pattern" if pruning.weights is None else "--weights"
+            raise UsageError(f"{option} takes one step; leave --steps and --slim-epochs out")
         if pruning.lossless:
             raise UsageError("--lossless takes one step; leave --steps and --slim-epochs out")
         if pruning.below_std is not None and loop.per_step is not None:

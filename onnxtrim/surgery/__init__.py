@@ -2,6 +2,6 @@
 
 from onnxtrim.surgery.cut import changes, cut
 from onnxtrim.surgery.reproducer import FailedCut
-from onnxtrim.surgery.verify import Verification, masked, verify
+from onnxtrim.surgery.verify import Verification, compared, masked, verify
 
-__all__ = ["FailedCut", "Verification", "changes", "cut", "masked", "verify"]
+__all__ = ["FailedCut", "Verification", "changes", "compared", "cut", "masked", "verify"]

@@ -23,7 +23,7 @@ from onnxtrim.graph.edit import free_name, new_initializer
 from onnxtrim.graph.runtime import Arrays, Runner
 from onnxtrim.graph.shapes import dims, unranked
 
-__all__ = ["TOLERANCE", "Verification", "masked", "verify"]
+__all__ = ["TOLERANCE", "Verification", "compared", "masked", "verify"]
 
 TOLERANCE: Mapping[str, float] = {"float64": 1e-9, "float32": 1e-4, "float16": 2e-2}
 """The largest error, relative to the largest output, at each precision of figures."""
@@ -64,7 +64,26 @@ def verify(
         VerificationError: interfaces or outputs differ, the checker refuses the result, or ONNX
             Runtime cannot run it with its optimisations on.
     """
-    expected = Runner(masked(before, channel_map, removed), optimize=False)(inputs)
+    return compared(masked(before, channel_map, removed), before, after, inputs, samples)
+
+
+def compared(
+    wanted: ir.Model, before: ir.Model, after: ir.Model, inputs: Arrays, samples: int
+) -> Verification:
+    """Returns the measured errors of `after` against a model that should compute the same.
+
+    Args:
+        wanted: the masked original.
+        before: the original, whose interface `after` must have.
+        after: the result.
+        inputs: what both run on.
+        samples: how many real ones these are.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run the original, or it answers nothing finite.
+        VerificationError: as `verify` says.
+    """
+    expected = Runner(wanted, optimize=False)(inputs)
     for name, want in expected.items():
         if want.dtype.kind == "f" and want.size and not np.isfinite(want).any():
             raise ModelError(

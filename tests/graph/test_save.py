@@ -1,5 +1,6 @@
 """`ir.Model` -> file, whole or not at all."""
 
+import gzip
 import importlib
 import os
 from pathlib import Path
@@ -15,7 +16,13 @@ from onnxtrim.errors import OutputError
 from onnxtrim.graph import load, save
 from onnxtrim.graph import save as save_function
 from onnxtrim.graph.runtime import Runner
-from onnxtrim.graph.save import atomic_write, check_writable, refuse_overwriting, saved_bytes
+from onnxtrim.graph.save import (
+    atomic_write,
+    check_writable,
+    compressed_bytes,
+    refuse_overwriting,
+    saved_bytes,
+)
 
 TEXT = """<ir_version: 8, opset_import: ["": 17]> g (float[N,30] x) => (float[N,40] y) {
     h = MatMul (x, w)
@@ -55,6 +62,16 @@ class TestOneFile:
     def test_its_size_is_known_before_it_is_written(self, tmp_path: Path) -> None:
         path = save(model(), tmp_path / "out.onnx")
         assert saved_bytes(model()) == path.stat().st_size
+
+    def test_what_gzip_makes_of_it_is_known(self, tmp_path: Path) -> None:
+        path = save(model(), tmp_path / "out.onnx")
+        zipped = gzip.compress(path.read_bytes(), compresslevel=6)
+        assert compressed_bytes(model()) == len(zipped) < path.stat().st_size
+
+    def test_so_it_is_of_weights_beside_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = compressed_bytes(model())
+        external_above(monkeypatch, BYTES - 1)
+        assert compressed_bytes(model()) == pytest.approx(whole, rel=0.05)
 
     def test_its_size_is_known_where_the_weights_lie_elsewhere_or_were_not_read_yet(
         self, tmp_path: Path

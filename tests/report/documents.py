@@ -20,10 +20,12 @@ from onnxtrim.report import (
     Report,
     Sensitivity,
     Side,
+    Sparsity,
     Step,
     Tuning,
 )
 from onnxtrim.report.model import Spread
+from onnxtrim.sparsity import SparseLayer
 from onnxtrim.surgery import Verification
 
 FACTS = ModelFacts("lenet.onnx", "abc", {"image": (1, 1, 28, 28)})
@@ -163,6 +165,25 @@ def tuned_report() -> Report:
     """Returns the report of a run that tuned what it had cut."""
     cut, tuned = MetricValue("accuracy", 0.8125), MetricValue("accuracy", 0.965)
     return report(steps=(Step(271_454, 1_048_200, cut, tuned),), tuning=tuning())
+
+
+ZEROS = Sparsity(
+    layers=(
+        SparseLayer("w[1]|a", 400_000, 10, 300_000, 0.75),
+        SparseLayer("w2", 500, 0, 0, 0.0, "it reads 1 in a row, which is no [multiple] of 4"),
+    ),
+    weights=400_500,
+    zeros=300_000,
+    sparsity=0.7491,
+    gzip_before=1_590_000,
+    gzip_after=477_000,
+    note="zeros in place make nothing smaller",
+)
+
+
+def sparse_report() -> Report:
+    """Returns the report of a run that set weights to 0."""
+    return report(groups=(), frozen=(), sparsity=ZEROS)
 
 
 def hopeless() -> Report:

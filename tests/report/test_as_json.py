@@ -15,11 +15,12 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    sparse_report,
     tuned_report,
     tuning,
 )
 
-from onnxtrim.report import to_json
+from onnxtrim.report import Change, to_json
 
 LATENCY = {"median", "p10", "p90", "runs"}
 SIDE = {"params", "macs", "bytes", "latency_ms", "metric"}
@@ -31,7 +32,7 @@ REPORT = {
 """What scripts were promised first."""
 MORE = {
     "settings", "latency_ratio", "agreement", "relative_error", "data", "warnings", "candidates",
-    "allocations", "compensation", "tuning",
+    "allocations", "compensation", "tuning", "sparsity",
 }  # fmt: skip
 """What came on top: how it was run, the paired latencies, the quality, the data, what was said."""
 
@@ -58,6 +59,30 @@ def test_the_documentation_lists_the_fields_of_tuning() -> None:
     listed = documented("`tuning`, and what `onnxtrim finetune --json` prints:")
     assert listed == document.keys()
     assert loaded(to_json(tuned_report()))["tuning"] == document
+
+
+def test_the_zeros_of_weight_pruning() -> None:
+    assert loaded(to_json(report()))["sparsity"] is None
+    document = loaded(to_json(sparse_report()))["sparsity"]
+    heading = "`sparsity`, counted on the result, after tuning where there was any:"
+    assert documented(heading) == document.keys()
+    row = PAGE.partition(f"\n{heading}\n")[2].partition("\n| `layers` | ")[2].partition("\n")[0]
+    assert set(re.findall(r"`(\w+)`", row)) == document["layers"][0].keys()
+    assert document["layers"][0] == {
+        "tensor": "w[1]|a",
+        "weights": 400_000,
+        "zeros_before": 10,
+        "zeros": 300_000,
+        "sparsity": 0.75,
+        "reason": "",
+    }
+    assert (document["gzip_before"], document["gzip_after"]) == (1_590_000, 477_000)
+
+
+def test_the_sum_of_scales_that_were_slimmed() -> None:
+    assert loaded(to_json(tuning()))["scales"] is None
+    document = loaded(to_json(tuning(scales=Change("scales", 6.0, 2.5))))
+    assert document["scales"] == {"name": "scales", "before": 6.0, "after": 2.5}
 
 
 def test_the_values_of_tuning() -> None:

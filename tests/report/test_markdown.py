@@ -12,6 +12,7 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    sparse_report,
     tuned_report,
     tuning,
 )
@@ -125,3 +126,9 @@ def test_what_is_not_there_has_no_heading() -> None:
     assert "Not trained" not in text
     assert "Warnings" not in text
     assert "numpy 2.0, onnxruntime-training 1.19.2" in text
+
+
+def test_that_zeros_are_no_gain_by_themselves_is_said() -> None:
+    text = to_markdown(sparse_report())
+    assert "\n## Zeros\n\nZeros in place make nothing smaller.\n" in text
+    assert "## Zeros" not in to_markdown(report())

@@ -13,6 +13,7 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    sparse_report,
     tuned_report,
     tuning,
 )
@@ -274,3 +275,25 @@ def test_a_report_says_how_good_the_model_was_once_cut_and_once_tuned() -> None:
         ("accuracy, before tuning", "", "81.25%", ""),
     ]
     assert not [row for row in named(report(), "Result").rows if "tuning" in row[0]]
+
+
+def test_zeros_in_place() -> None:
+    table = named(sparse_report(), "Zeros in place")
+    assert table.rows == (
+        ("w[1]|a", "400 k", "300 k", "75.00%", ""),
+        ("w2", "500", "0", "0.00%", "it reads 1 in a row, which is no [multiple] of 4"),
+    )
+    rows = {row[0]: row[1:] for row in named(sparse_report(), "Result").rows}
+    assert rows["gzip bytes"] == ("1.59 M", "477 k", "0.300")
+    assert rows["sparsity"] == ("", "74.91%", "")
+    assert "gzip bytes" not in {row[0] for row in named(report(), "Result").rows}
+
+
+def test_scales_that_were_slimmed() -> None:
+    table = named(tuning(scales=Change("scales", 6.0, 2.5)), named_tuning())
+    assert table.rows[-1] == ("scales, summed up", "6", "2.5", "")
+
+
+def named_tuning() -> str:
+    """Returns the title of the table of what was learned."""
+    return "Tuning, judged on 32 samples held out"

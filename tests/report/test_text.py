@@ -12,6 +12,7 @@ from documents import (
     inspection,
     report,
     sensitivity,
+    sparse_report,
     tuned_report,
     tuning,
 )
@@ -117,3 +118,9 @@ def test_what_was_learned_is_said_line_by_line(document: Document) -> None:
     assert [line for line in lines if line.startswith("warning: ")] == [
         f"warning: {warning}" for warning in WARNINGS
     ]
+
+
+def test_that_zeros_are_no_gain_by_themselves_is_said() -> None:
+    text = shown(sparse_report())
+    assert "zeros in place make nothing smaller" in text
+    assert squeezed("it reads 1 in a row, which is no [multiple] of 4") in squeezed(text)

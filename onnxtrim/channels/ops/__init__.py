@@ -28,6 +28,7 @@ from onnxtrim.channels.ops.instance_normalization import InstanceNormalization
 from onnxtrim.channels.ops.layer_normalization import LayerNormalization, MeanVarianceNormalization
 from onnxtrim.channels.ops.lrn import LRN
 from onnxtrim.channels.ops.matmul import MatMul
+from onnxtrim.channels.ops.operands import moved
 from onnxtrim.channels.ops.pad import Pad, PadBefore11
 from onnxtrim.channels.ops.pool import Pool
 from onnxtrim.channels.ops.products import Product, refit, takes_bias
@@ -55,6 +56,7 @@ __all__ = [
     "Shapes",
     "Sum",
     "Weight",
+    "moved",
     "product_of",
     "products_of",
     "refit",

@@ -32,12 +32,14 @@ class Weight:
     """The operand whose slices along `writes` make, and along `reads` consume, channels.
 
     None stands for an axis the weight does not have: a depthwise kernel reads no axis of its own,
-    a recurrent weight makes nothing that its input weight does not make.
+    a recurrent weight makes nothing that its input weight does not make. The axis `reads` consists
+    of `blocks` of one length, each for outputs of its own.
     """
 
     value: ir.Value
     writes: int | None
     reads: int | None
+    blocks: int = 1
 
 
 class OpRule:

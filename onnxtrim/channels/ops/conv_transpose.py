@@ -74,7 +74,7 @@ class ConvTranspose(OpRule):
             return ()
         if _is_depthwise(node):
             return (Weight(value, writes=0, reads=None),)
-        return (Weight(value, writes=1, reads=0),)
+        return (Weight(value, writes=1, reads=0, blocks=int_attr(node, "group", 1)),)
 
 
 def _is_depthwise(node: ir.Node) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "freeze_positions",
     "hand_on",
     "is_constant",
+    "moved",
     "name",
     "optional",
     "relate_broadcast",
@@ -34,6 +35,7 @@ __all__ = [
 ]
 
 _STEPS_TO_A_WEIGHT = 8
+_MOVES = frozenset({"Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
 
 Axes = tuple[int | None, int]
 """The axis of a factor that stays in a matrix product, if it has one, and the one summed over."""
@@ -88,6 +90,24 @@ def _is_constant(value: ir.Value, steps: int) -> bool:
     if node is None or steps == 0:
         return False
     return all(v is None or _is_constant(v, steps - 1) for v in node.inputs)
+
+
+def moved(value: ir.Value) -> tuple[ir.Value, tuple[ir.Node, ...]] | None:
+    """Returns the initializer whose elements a tensor has in other places, and the nodes between.
+
+    None where something else than moving elements makes it.
+    """
+    nodes: list[ir.Node] = []
+    while not value.is_initializer():
+        node = value.producer()
+        if node is None or node.domain != "" or node.op_type not in _MOVES:
+            return None
+        nodes.append(node)
+        source = node.inputs[0]
+        if source is None:
+            return None
+        value = source
+    return value, tuple(nodes)
 
 
 def blocked_channels(node: ir.Node) -> tuple[tuple[str, int], ...]:

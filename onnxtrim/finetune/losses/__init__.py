@@ -9,6 +9,8 @@ For an output y of a model, with a target t of its shape and n = samples:
     mse              mean( (y - t)^2 ) / var(teacher)
     l1               mean( |y - t| ) / std(teacher)
 
+    slimming         weight sum over all scales of |scale|            (Liu et al. 2017, 1708.06519)
+
 An own loss is any graph over outputs and targets. The loss is the sum of all, each times its
 weight.
 
@@ -17,8 +19,17 @@ the best; of one-hot targets it is 0, so that the loss is the cross-entropy with
 in bce. Softmax is over axis 1; all axes after it have one position.
 """
 
-from onnxtrim.finetune.losses.goal import Goal, GoalKind, OwnLoss
+from onnxtrim.finetune.losses.goal import Goal, GoalKind, OwnLoss, Slimming
 from onnxtrim.finetune.losses.targets import one_hot, softened, targets_of
 from onnxtrim.finetune.losses.terms import with_loss
 
-__all__ = ["Goal", "GoalKind", "OwnLoss", "one_hot", "softened", "targets_of", "with_loss"]
+__all__ = [
+    "Goal",
+    "GoalKind",
+    "OwnLoss",
+    "Slimming",
+    "one_hot",
+    "softened",
+    "targets_of",
+    "with_loss",
+]

@@ -5,7 +5,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-__all__ = ["LABELS", "Goal", "GoalKind", "OwnLoss", "target_name"]
+__all__ = ["LABELS", "Goal", "GoalKind", "OwnLoss", "Slimming", "target_name"]
 
 GoalKind = Literal["cross-entropy", "bce", "mse", "l1"]
 
@@ -70,6 +70,19 @@ class OwnLoss:
     def targets(self) -> tuple[str, ...]:
         """Returns the names of the inputs that take the targets."""
         return tuple(map(target_name, self.answers)) or (LABELS,)
+
+
+@dataclass(frozen=True, slots=True)
+class Slimming:
+    """What is added to the loss whatever the samples: the sizes of weights, times a number.
+
+    Attributes:
+        scales: initializers; those that a model lacks are left out.
+        weight: the number.
+    """
+
+    scales: tuple[str, ...]
+    weight: float
 
 
 def target_name(output: str) -> str:

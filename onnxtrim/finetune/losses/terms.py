@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from onnxtrim.finetune.losses.goal import Goal, GoalKind, OwnLoss
+from onnxtrim.finetune.losses.goal import Goal, GoalKind, OwnLoss, Slimming
 from onnxtrim.finetune.losses.splice import spliced
 from onnxtrim.graph.edit import appended, free_name, new_initializer
 
@@ -19,7 +19,9 @@ _TINY = 1e-30
 _made = partial(appended, prefix="loss")
 
 
-def with_loss(model: ir.Model, goals: Sequence[Goal | OwnLoss]) -> ir.Model:
+def with_loss(
+    model: ir.Model, goals: Sequence[Goal | OwnLoss], slimming: Slimming | None = None
+) -> ir.Model:
     """Returns a clone with an input more for each target, and with the loss as its only output.
 
     The loss is a scalar. The outputs of the goals are float32, with samples on their first axis.
@@ -34,6 +36,7 @@ def with_loss(model: ir.Model, goals: Sequence[Goal | OwnLoss]) -> ir.Model:
         else _own_term(clone, [outputs[name] for name in goal.outputs], goal)
         for goal in goals
     ]
+    terms += [] if slimming is None else _slim_terms(graph, slimming)
     loss = terms[0]
     for term in terms[1:]:
         loss = _made(graph, "Add", loss, term)
@@ -123,6 +126,13 @@ def _own_term(model: ir.Model, outputs: Sequence[ir.Value], own: OwnLoss) -> ir.
         graph.inputs.append(target)
         feeds.append(target)
     return _made(graph, "ReduceSum", spliced(model, own.model, feeds), keepdims=0)
+
+
+def _slim_terms(graph: ir.Graph, slimming: Slimming) -> list[ir.Value]:
+    """Returns the sizes of each vector of scales summed up, times the weight."""
+    known = [graph.initializers[n] for n in slimming.scales if n in graph.initializers]
+    sums = [_made(graph, "ReduceSum", _made(graph, "Abs", scale), keepdims=0) for scale in known]
+    return [_scaled(graph, total, slimming.weight) for total in sums]
 
 
 def _logarithm(graph: ir.Graph, share: ir.Value) -> ir.Value:

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from onnxtrim.channels.ops import rule_of
 from onnxtrim.graph.shapes import dims, unranked
 
-__all__ = ["parameters_of", "statistics_of"]
+__all__ = ["parameters_of", "scales_of", "statistics_of"]
 
 _VECTORS: Mapping[str, tuple[int, ...]] = {
     "BatchNormalization": (1, 2),
@@ -33,6 +33,7 @@ _VECTORS: Mapping[str, tuple[int, ...]] = {
 }
 """Operands that are biases, scales and slopes."""
 
+_SCALES = {"BatchNormalization": (1,)}
 _STATISTICS = {"BatchNormalization": (3, 4)}
 _AFFINE = frozenset({"Add", "Div", "Mul", "Sub"})
 _MOVES = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze"})
@@ -59,14 +60,25 @@ def parameters_of(model: ir.Model) -> dict[str, ir.Node]:
 
 def statistics_of(model: ir.Model) -> tuple[str, ...]:
     """Returns the running means and variances of normalisations that are initializers."""
+    return tuple(str(value.name) for value in _operands(model, _STATISTICS))
+
+
+def scales_of(model: ir.Model) -> tuple[str, ...]:
+    """Returns the scales of batch normalisations that are initializers of float32."""
+    found = _operands(model, _SCALES)
+    return tuple(str(value.name) for value in found if value.dtype == ir.DataType.FLOAT)
+
+
+def _operands(model: ir.Model, table: Mapping[str, tuple[int, ...]]) -> list[ir.Value]:
+    """Returns the initializers that some operators have as some operands, once each."""
     found = [
-        str(value.name)
+        value
         for node in model.graph
         if node.domain == ""
-        for place in _STATISTICS.get(node.op_type, ())
+        for place in table.get(node.op_type, ())
         if (value := node.inputs[place]) is not None and value.is_initializer()
     ]
-    return tuple(dict.fromkeys(found))
+    return list(dict.fromkeys(found))
 
 
 def _places(model: ir.Model, node: ir.Node, made_by_weights: set[ir.Value]) -> tuple[int, ...]:

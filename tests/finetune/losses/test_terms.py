@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from finetune.twin.checking import Gradients, assert_close, differences, inputs_of, student_of
-from onnxtrim.finetune.losses import Goal, GoalKind, one_hot, softened, with_loss
+from onnxtrim.finetune.losses import Goal, GoalKind, Slimming, one_hot, softened, with_loss
 from onnxtrim.finetune.twin import twin_of
+from onnxtrim.finetune.twin.fixed_norms import with_fixed_norms
 from onnxtrim.graph.runtime import Runner
 
 Array = npt.NDArray[Any]
@@ -156,6 +157,49 @@ def test_the_training_runtime_has_the_derivatives_of(kind: GoalKind, gradients: 
     found = gradients(trained, fed, ones)
     for name, want in differences(with_loss(student, [goal]), twin.trainable, fed, ones).items():
         assert_close(found[name], want)
+
+
+NORMED = """
+<ir_version: 8, opset_import: ["" : 18]>
+net (float[N, 3, 2] x) => (float[N, 3, 2] y) { y = BatchNormalization (x, s, b, m, v) }
+"""
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_slimming_adds_the_signs_of_scales_to_their_derivatives(
+    gradients: Gradients, live: bool
+) -> None:
+    scale = np.array([0.5, -2.0, 0.0], np.float32)
+    ones = np.ones(3, np.float32)
+    student = student_of(NORMED, s=scale, b=ones, m=0 * ones, v=ones)
+    twin, goal = twin_of(student), Goal("y", "mse")
+    learner = twin.learner if live else with_fixed_norms(twin.learner)
+    fed = {**inputs_of(student), goal.target: np.zeros((2, 3, 2), np.float32)}
+    seeds = {"loss": np.ones((), np.float32)}
+    plain, slimmed = (
+        gradients(replace(twin, learner=with_loss(learner, [goal], each)), fed, seeds)
+        for each in (None, Slimming(("s", "elsewhere"), 0.25))
+    )
+    assert twin.trainable == ("s", "b")
+    np.testing.assert_allclose(slimmed["s"] - plain["s"], [0.25, -0.25, 0], rtol=1e-5)
+    np.testing.assert_allclose(slimmed["b"], plain["b"], rtol=1e-6)
+    if not live:  # what normalises by the batch is no function of one sample
+        model = with_loss(student, [goal], Slimming(("s",), 0.25))
+        wanted = differences(model, ("s",), fed, seeds)["s"]
+        np.testing.assert_allclose(slimmed["s"][:2], wanted[:2], rtol=1e-2)
+
+
+def test_slimming_is_the_sum_of_sizes_times_the_weight() -> None:
+    ones = np.ones(3, np.float32)
+    scale = np.array([0.5, -2.0, 0.0], np.float32)
+    student = student_of(NORMED, s=scale, b=ones, m=0 * ones, v=ones)
+    goal = Goal("y", "mse")
+    fed = {**inputs_of(student), goal.target: np.zeros((2, 3, 2), np.float32)}
+    plain, slimmed = (
+        float(Runner(with_loss(student, [goal], each))(fed)["loss"])
+        for each in (None, Slimming(("s",), 0.1))
+    )
+    assert slimmed - plain == pytest.approx(0.1 * 2.5, rel=1e-5)
 
 
 def test_the_derivative_of_bce_is_right_at_0_where_its_parts_have_none(

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from finetune.twin.checking import behind_conv
-from onnxtrim.finetune.twin.parameters import parameters_of, statistics_of
+from onnxtrim.finetune.twin.parameters import parameters_of, scales_of, statistics_of
 
 
 def ones(*shape: int) -> np.ndarray:
@@ -55,3 +55,13 @@ def test_quantised_weights_are_none() -> None:
     }
     student = behind_conv("k = DequantizeLinear (q, scale)  y = Conv (t, k)", **arrays)
     assert set(parameters_of(student)) == {"w"}
+
+
+def test_the_scales_of_batch_normalisations() -> None:
+    norms = (
+        "u = BatchNormalization (t, s, b, m, v)  n = BatchNormalization (u, s, b, m, v)"
+        "  y = InstanceNormalization (n, i, b)"
+    )
+    student = behind_conv(norms, s=ones(4), b=ones(4), m=ones(4), v=ones(4), i=ones(4))
+    assert scales_of(student) == ("s",)
+    assert scales_of(behind_conv("y = Relu (t)")) == ()

@@ -164,6 +164,7 @@ def test_what_is_zero_stays_zero_where_it_is_asked_to(
             trainer.ask("train", batch=trainer.place(batch), rate=rate, step=True)
         w, b = weights(trainer, tmp_path)
     np.testing.assert_array_equal(w == 0, sparse == 0)
+    assert not np.signbit(w[w == 0]).any()  # 0.0 bit by bit, whatever the step would have been
     assert not np.any(w[sparse != 0] == sparse[sparse != 0])
     assert np.all(b != 0)
 

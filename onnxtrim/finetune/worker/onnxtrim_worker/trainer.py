@@ -145,8 +145,8 @@ class Trainer:
         means = {name: total * share for name, total in self._sums.items()}
         self._sums, self._gathered = {}, 0
         self._step(self._weights, clipped(means, self._plan.clip), rate)
-        for name, mask in self._masks.items():
-            self._weights[name] *= mask
+        for name, zeros in self._masks.items():
+            self._weights[name][zeros] = 0
 
 
 def _optimizer_model(plan: Plan) -> Any:  # noqa: ANN401 - untyped library
@@ -169,6 +169,6 @@ def _initial(model: onnx.ModelProto, names: Sequence[str]) -> Arrays:
 
 
 def _masks(weights: Arrays, names: Sequence[str]) -> Arrays:
-    """Returns 0 where a weight is 0 and 1 elsewhere, for the weights of which some are 0."""
-    found = {name: weights[name] for name in names if weights[name].ndim > 1}
-    return {name: (a != 0).astype(np.float32) for name, a in found.items() if not a.all()}
+    """Returns where weights are 0, of those of two axes or more of which some are."""
+    found = {name: weights[name] == 0 for name in names if weights[name].ndim > 1}
+    return {name: zeros for name, zeros in found.items() if zeros.any()}
