@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Unpack
 
 from onnxtrim.calibration import DataSource, MetricFunction, Progress, metric_function
-from onnxtrim.checks import require_groups, require_provable, restricted
+from onnxtrim.checks import require_provable
 from onnxtrim.clock import Clock
 from onnxtrim.config import Compensate, DataOptions, PruneConfig, data_config
 from onnxtrim.errors import PlanError, UsageError
@@ -26,6 +26,7 @@ from onnxtrim.recover import Recovery, recovered, recovery_of
 from onnxtrim.schedule.config import RunOptions, run_config
 from onnxtrim.schedule.follow import (
     followed,
+    groups_of,
     require_folder,
     require_run,
     settings_of,
@@ -35,7 +36,6 @@ from onnxtrim.schedule.loop import Run
 from onnxtrim.schedule.recipe import recipe_of
 from onnxtrim.search import judge_of
 from onnxtrim.selection import PrunePlan, make_plan, removed_units
-from onnxtrim.sparsify import SparseJob, sparsify
 from onnxtrim.subject import prepare
 
 __all__ = [
@@ -91,19 +91,11 @@ def prune(
     config = require_run(config, data=data is not None, train_data=train_data is not None)
     path, function, clock = require_folder(workdir, resume=resume), metric_function(metric), Clock()
     settings = settings_of(config, recipe)
-    if config.pruning.sparse:
-        if path is not None:
-            raise UsageError("--workdir keeps steps of a loop; --weights and --pattern take one")
-        asked = SparseJob(
-            config.pruning, config.tuning, config.reading, settings, train_data, function, watch
-        )
-        return sparsify(model, data, asked, clock, progress)
     lesson = None if config.tuning is None else (config.tuning, find_runtime())
     with clock("prepare"):
         subject = prepare(model, data, config.reading)
         require_provable(subject)
-        channel_map = restricted(subject.channel_map, config.pruning)
-        require_groups(channel_map)
+        channel_map = groups_of(subject, config.pruning)
         recovery = lesson and recovery_of(
             subject, train_data, *lesson, config.pruning, config.reading, watch
         )

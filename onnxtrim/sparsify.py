@@ -3,24 +3,18 @@
 prepare -> zeros -> verify -> tune, the zeros kept -> evaluate -> report
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
 import onnx_ir as ir
 
-from onnxtrim.calibration import DataSource, MetricFunction, Progress
-from onnxtrim.checks import require_provable
+from onnxtrim.calibration import Judge, Progress
 from onnxtrim.clock import Clock
 from onnxtrim.config import DataConfig, PruneConfig
 from onnxtrim.execute import Job, PruneResult, finished
-from onnxtrim.finetune import find_runtime
-from onnxtrim.finetune.config import TuneConfig
-from onnxtrim.finetune.course import Pace
-from onnxtrim.graph import ModelSource
 from onnxtrim.graph.save import compressed_bytes
-from onnxtrim.recover import recovery_of
+from onnxtrim.recover import Recovery
 from onnxtrim.report import Sparsity
-from onnxtrim.search import judge_of
 from onnxtrim.selection import make_plan
 from onnxtrim.sparsity import (
     SparseLayer,
@@ -30,10 +24,10 @@ from onnxtrim.sparsity import (
     sparsified,
     zeros_stay,
 )
-from onnxtrim.subject import prepare
+from onnxtrim.subject import Subject
 from onnxtrim.zeros import pattern_of
 
-__all__ = ["NOTE", "SparseJob", "made_sparse", "sparsify", "sparsity_of"]
+__all__ = ["NOTE", "made_sparse", "sparse_job", "sparsify", "sparsity_of"]
 
 NOTE = (
     "zeros in place make nothing smaller or faster by themselves: a dense runtime multiplies them "
@@ -41,79 +35,57 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class SparseJob:
-    """What is asked for.
+def sparsify(job: Job, config: PruneConfig, clock: Clock, progress: Progress | None) -> PruneResult:
+    """Returns the model of a job with weights that are 0; its plan is empty, for no channel goes.
 
-    Attributes:
+    Args:
+        job: the model, and what is to be done about it; whatever is tuned keeps its zeros.
         config: how many weights become 0, and which.
-        tuning: how the result learns; None where it does not.
-        reading: how data are read.
-        settings: what the report says of the options.
-        train_data: what it learns from; the calibration inputs by default.
-        metric: what is looked at, instead of what fits.
-        watch: called after each step of tuning.
-    """
-
-    config: PruneConfig
-    tuning: TuneConfig | None
-    reading: DataConfig
-    settings: Mapping[str, object]
-    train_data: DataSource | None = None
-    metric: MetricFunction | None = None
-    watch: Callable[[Pace], None] | None = None
-
-
-def sparsify(
-    model: ModelSource,
-    data: DataSource | None,
-    asked: SparseJob,
-    clock: Clock,
-    progress: Progress | None,
-) -> PruneResult:
-    """Returns a model some of whose weights are 0; its plan is empty, since no channel goes.
+        clock: of the stages.
+        progress: called with (what, done, total).
 
     Raises:
-        UsageError: a glob matches nothing, or an option does not fit.
-        ModelError: the model cannot be used, or has no weight that may become sparse.
-        DataError: the data cannot be used.
-        TrainingError: there is no training runtime, or nothing to train by.
+        UsageError: a glob matches nothing.
+        ModelError: the model has no weight that may become sparse.
         VerificationError: the result could not be proven, or zeros were lost in tuning.
     """
-    config, reading = asked.config, asked.reading
-    lesson = None
-    if asked.tuning is not None:
-        lesson = replace(asked.tuning, keep_zeros=True), find_runtime()
-    with clock("prepare"):
-        subject = prepare(model, data, reading)
-        require_provable(subject)
-        source, watch = asked.train_data, asked.watch
-        recovery = lesson and recovery_of(subject, source, *lesson, config, reading, watch)
-        judge = judge_of(subject, subject.data, asked.metric, reading)
+    subject = job.subject
     with clock("zeros and verify"):
         sparse, layers = made_sparse(subject.model, config)
         proof = proven(subject.model, sparse, subject.proof_inputs, subject.proof_samples)
+    job = replace(job, warnings=_warnings(layers))
+    result = finished(job, job.removed, sparse, proof, clock, progress)
+    zeros_stay(sparse, result.model)
+    with clock("compress"):
+        zeros = sparsity_of(job.first.model, result.model, layers)
+    timings = {stage: round(spent, 3) for stage, spent in clock.seconds.items()}
+    report = replace(result.report, sparsity=zeros, timings_s=timings)
+    return replace(result, report=report)
+
+
+def sparse_job(
+    subject: Subject,
+    reading: DataConfig,
+    settings: Mapping[str, object],
+    judge: Judge | None,
+    recovery: Recovery | None,
+) -> Job:
+    """Returns what is to be done about a model that is made sparse."""
     whole = replace(subject.channel_map, groups=(), frozen_groups=(), barriers=())
     weights = subject.model.graph.initializers
-    job = Job(
+    if recovery is not None:
+        recovery = replace(recovery, config=replace(recovery.config, keep_zeros=True))
+    return Job(
         subject=subject,
         channel_map=whole,
         plan=make_plan(whole, weights, whole.no_units, subject.facts.sha256),
         removed=whole.no_units,
         alignment=None,
         reading=reading,
-        settings={**asked.settings, "criterion": "l1", "compensate": "none"},
+        settings={**settings, "criterion": "l1", "compensate": "none"},
         judge=judge,
-        warnings=_warnings(layers),
         recovery=recovery,
     )
-    result = finished(job, whole.no_units, sparse, proof, clock, progress)
-    zeros_stay(sparse, result.model)
-    with clock("compress"):
-        zeros = sparsity_of(subject.model, result.model, layers)
-    timings = {stage: round(spent, 3) for stage, spent in clock.seconds.items()}
-    report = replace(result.report, sparsity=zeros, timings_s=timings)
-    return replace(result, report=report)
 
 
 def made_sparse(model: ir.Model, config: PruneConfig) -> tuple[ir.Model, tuple[SparseLayer, ...]]:

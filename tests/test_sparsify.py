@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,23 @@ def test_what_could_not_be_proven_is_not_given_back(monkeypatch: pytest.MonkeyPa
         onnxtrim.prune(LENET, weights=0.5, threads=1)
 
 
+def test_even_steps_come_to_the_share_that_is_asked_for(tmp_path: Path) -> None:
+    run = partial(onnxtrim.prune, LENET, weights=0.6, steps=3, threads=1, workdir=tmp_path)
+    found = run()
+    once = onnxtrim.prune(LENET, weights=0.6, threads=1)
+    mine, its = (
+        {n: v.const_value.numpy() for n, v in r.model.graph.initializers.items() if v.const_value}
+        for r in (found, once)
+    )
+    assert all(np.array_equal(mine[name], its[name]) for name in its)
+    assert found.report.sparsity is not None
+    assert once.report.sparsity is not None
+    assert found.report.sparsity.zeros == once.report.sparsity.zeros
+    assert len(found.report.steps) == 3
+    again = run(resume=True)
+    assert again.report.sparsity == found.report.sparsity
+
+
 class TestCommandLine:
     """Arguments in, a file and a status out."""
 
@@ -140,8 +158,8 @@ class TestCommandLine:
             (["--weights", "0.5", "--pattern", "2:4"], "--weights 0.5 and --pattern 2:4"),
             (["--weights", "0.5", "--macs", "0.5"], "--weights 0.5 and --macs 0.5 contradict"),
             (["--weights", "0.5", "--include", "x*"], "--include x*: matches no weight"),
-            (["--weights", "0.5", "--steps", "3"], "--weights takes one step; leave --steps"),
-            (["--pattern", "2:4", "--workdir", "w"], "--workdir keeps steps of a loop"),
+            (["--pattern", "2:4", "--steps", "3"], "--pattern takes one step; leave --steps"),
+            (["--weights", "0.5", "--steps", "3", "--per-step", "0.1"], "the steps of --weights"),
             (["--weights", "0.5", "--keep-zeros"], "--keep-zeros True: is of fine-tuning"),
         ],
     )

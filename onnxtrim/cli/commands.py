@@ -79,16 +79,14 @@ def prune(
         model: The .onnx file.
         data: Calibration inputs: a folder of images (class sub-folders are labels), of .npy or
             .npz or of test_data_set_N, or one .npy or .npz file.
-        train_data: What --finetune learns from, all of it, whatever --samples says; the calibration
-            inputs by default, which are few.
+        train_data: What --finetune learns from, all of it; the few calibration inputs by default.
         output: Where the thinner model goes; beside the model as NAME-trimmed.onnx by default.
         report: Where the report goes, as .json or .md; repeatable.
         plan: Where the plan goes, as JSON; `onnxtrim apply` replays it.
         metric: What to go by, as `module:function` or `file.py:function`: it takes the model
             (onnx.ModelProto) and returns a figure, the higher the better. By default accuracy where
             there are labels, else agreement with the original, else the error of the outputs.
-        recipe: A published procedure by its name (see `onnxtrim recipes`), or a .toml file of one;
-            options that are typed go before it.
+        recipe: A published procedure: its name, see `onnxtrim recipes`, or a .toml file of one.
         workdir: A folder that keeps what a run has come to after every step.
         resume: Go on with the run in --workdir, if there is one.
         plot: Where the trajectory goes as a picture, .png or .svg; takes onnxtrim[plot].

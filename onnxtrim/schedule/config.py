@@ -91,11 +91,15 @@ class RunConfig:
             _check_alone(loop)
             pruning.check_rule()
             return
-        if pruning.sparse:
-            option = "--pattern" if pruning.weights is None else "--weights"
-            raise UsageError(f"{option} takes one step; leave --steps and --slim-epochs out")
-        if pruning.lossless:
-            raise UsageError("--lossless takes one step; leave --steps and --slim-epochs out")
+        for option, asked in (
+            ("--lossless", pruning.lossless),
+            ("--pattern", pruning.pattern is not None),
+        ):
+            if asked:
+                raise UsageError(f"{option} takes one step; leave --steps and --slim-epochs out")
+        if pruning.weights is not None:
+            _check_weights(loop)
+            return
         if pruning.below_std is not None and loop.per_step is not None:
             raise UsageError(
                 f"--below-std {pruning.below_std} and --per-step {loop.per_step} both say what a "
@@ -134,6 +138,17 @@ def _check_alone(loop: LoopConfig) -> None:
         if getattr(loop, name) != default:
             option = name.replace("_", "-")
             raise UsageError(f"--{option} {getattr(loop, name)}: is of several; give --steps, too")
+
+
+def _check_weights(loop: LoopConfig) -> None:
+    """Raises UsageError where single weights are to go in other steps than even ones."""
+    for name in ("per_step", "order", "start", "slim_epochs"):
+        default = next(field.default for field in fields(LoopConfig) if field.name == name)
+        if getattr(loop, name) != default:
+            raise UsageError(
+                f"--{name.replace('_', '-')} {getattr(loop, name)}: is of channels; the steps of "
+                "--weights are even"
+            )
 
 
 def _check_in_turn(pruning: PruneConfig, loop: LoopConfig) -> None:

@@ -6,19 +6,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from onnxtrim.calibration import Progress
-from onnxtrim.checks import require_data, require_lessons
+from onnxtrim.channels import ChannelMap
+from onnxtrim.checks import require_data, require_groups, require_lessons, restricted
 from onnxtrim.clock import Clock
-from onnxtrim.config import DEFAULT_DROP
+from onnxtrim.config import DEFAULT_DROP, PruneConfig
 from onnxtrim.errors import OutputError, UsageError
 from onnxtrim.execute import PruneResult, execute, job_of
 from onnxtrim.recover import Recovery
 from onnxtrim.schedule.config import RunConfig
 from onnxtrim.schedule.loop import Run, looped
 from onnxtrim.schedule.state import Folder, State
-from onnxtrim.search import decide
+from onnxtrim.search import decide, judge_of
+from onnxtrim.sparsify import sparse_job, sparsify
 from onnxtrim.subject import Subject
 
-__all__ = ["followed", "require_folder", "require_run", "settings_of", "workplace"]
+__all__ = ["followed", "groups_of", "require_folder", "require_run", "settings_of", "workplace"]
 
 _NO_MATTER = ("threads", "finetune")
 """Options that a run may be resumed with other values of, or that are told by others."""
@@ -59,6 +61,20 @@ def require_folder(workdir: str | os.PathLike[str] | None, *, resume: bool) -> P
     if path.exists() and not path.is_dir():
         raise OutputError(f"--workdir {path}: is a file; name a folder")
     return path
+
+
+def groups_of(subject: Subject, config: PruneConfig) -> ChannelMap:
+    """Returns the groups of a model, as far as they may be cut.
+
+    Raises:
+        UsageError: a glob matches nothing.
+        BudgetError: nothing can be cut at all.
+    """
+    if config.sparse:  # no channel goes, and globs name weights
+        return subject.channel_map
+    channel_map = restricted(subject.channel_map, config)
+    require_groups(channel_map)
+    return channel_map
 
 
 def settings_of(config: RunConfig, recipe: str | None) -> dict[str, object]:
@@ -123,6 +139,10 @@ def _once(run: Run, clock: Clock, progress: Progress | None) -> PruneResult:
     """Returns the result of one step."""
     first, channel_map, config = run.first, run.channel_map, run.config
     pruning, reading = config.pruning, config.reading
+    if pruning.sparse:
+        judge = judge_of(first, first.data, run.metric, reading)
+        sparse = sparse_job(first, reading, run.settings, judge, run.recovery)
+        return sparsify(sparse, pruning, clock, progress)
     decision = decide(first, channel_map, pruning, reading, run.metric, clock, progress)
     job = job_of(first, channel_map, decision, pruning, reading, run.settings)
     return execute(replace(job, recovery=run.recovery), clock, progress)

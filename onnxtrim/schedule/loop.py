@@ -32,6 +32,8 @@ from onnxtrim.search import (
     parts_of,
     scored_by,
 )
+from onnxtrim.selection import PrunePlan
+from onnxtrim.sparsify import sparse_job, sparsify
 from onnxtrim.subject import Subject, prepare
 
 __all__ = ["Run", "looped"]
@@ -178,6 +180,9 @@ def _advanced(course: _Course, state: State, clock: Clock, progress: Progress | 
     with clock("prepare"):
         subject = prepare(state.model, None, reading, beside=course.run.first)
         subject = replace(subject, data=course.learning)
+    if pruning.weights is not None:
+        return _judged(course, state, _sparser(course, state, subject, clock, progress))
+    with clock("prepare"):
         channel_map = restricted(subject.channel_map, pruning)
         channel_map = replace(channel_map, whole=course.run.whole)
     stride = next_stride(
@@ -261,12 +266,36 @@ def _start(
     return lowest(scoring.scores, course.run.config.loop.start)
 
 
+def _sparser(
+    course: _Course, state: State, subject: Subject, clock: Clock, progress: Progress | None
+) -> PruneResult:
+    """Returns the result of a step with evenly more weights that are 0."""
+    run = course.run
+    config, share = run.config, (state.done + 1) / run.config.loop.steps
+    recovery = _lesson(course, state)
+    job = sparse_job(subject, config.reading, run.settings, course.judge, recovery)
+    job = replace(
+        job,
+        origin=Origin(run.first, job.channel_map, PrunePlan(run.first.facts.sha256)),
+        seconds=_SECONDS,
+    )
+    step = replace(config.pruning, weights=share * (config.pruning.weights or 0.0))
+    result = sparsify(job, step, clock, progress)
+    return replace(result, plan=PrunePlan(run.first.facts.sha256))
+
+
+def _lesson(course: _Course, state: State) -> Recovery | None:
+    """Returns how the model is tuned after the next step; each sees samples in another order."""
+    recovery = course.run.recovery
+    if recovery is None:
+        return None
+    tuning = replace(recovery.config, seed=recovery.config.seed + state.done, slim=0.0)
+    return replace(recovery, config=tuning)
+
+
 def _job(course: _Course, state: State, subject: Subject, step: _Step) -> Job:
     """Returns what is to be done about the decision of a step."""
-    config, recovery = course.run.config, course.run.recovery
-    if recovery is not None:
-        tuning = replace(recovery.config, seed=recovery.config.seed + state.done, slim=0.0)
-        recovery = replace(recovery, config=tuning)
+    config = course.run.config
     job = job_of(
         subject,
         step.channel_map,
@@ -279,7 +308,7 @@ def _job(course: _Course, state: State, subject: Subject, step: _Step) -> Job:
         job,
         judge=course.judge,
         held_out=course.held_out,
-        recovery=recovery,
+        recovery=_lesson(course, state),
         latency=None,
         origin=Origin(course.run.first, course.run.channel_map, state.plan(course.run.first)),
         seconds=_SECONDS,
