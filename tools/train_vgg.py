@@ -20,7 +20,7 @@ __all__ = ["train_vgg"]
 # Published: 64 64 / 128 128 / 256 x3 / 512 x3 / 512 x3, then 512 and the ten classes.
 STAGES = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128), (128, 128, 128))
 HIDDEN = 128
-EPOCHS = 24
+EPOCHS = 14
 BATCH = 128
 LEARNING_RATE = 0.1
 WARMUP = 0.2  # Share of the steps in which the rate rises; then it falls to 0 as a line.
