@@ -28,7 +28,8 @@ def bars(axes: Any, names: Sequence[str], heights: Mapping[str, Sequence[float]]
     axes.set_xticks(places, names, rotation=60, ha="right", fontsize="small")
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
-    axes.legend(fontsize="small")
+    if len(heights) > 1:
+        axes.legend(fontsize="small")
 
 
 def save(figure: Any, path: Path) -> None:  # noqa: ANN401

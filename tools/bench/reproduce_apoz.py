@@ -41,10 +41,15 @@ def zeros(path: Path, data: Any, threads: int) -> Shares:  # noqa: ANN401
     ).statistics
     makers = {value.name: node for node in subject.model.graph for value in node.outputs}
     return {
-        str(makers[name].name or name): found[name, taps[name].axis]["zeros"]
+        label(makers[name].name or name): found[name, taps[name].axis]["zeros"]
         for name in makers
         if name in taps
     }
+
+
+def label(name: str) -> str:
+    """Returns the last two parts of the name of a node, which are enough to tell it."""
+    return "/".join(name.split("/")[-2:]).strip("/")
 
 
 def row(name: str, shares: npt.NDArray[np.float64]) -> dict[str, Any]:
@@ -68,11 +73,10 @@ def draw(models: dict[str, Shares]) -> Any:  # noqa: ANN401
     figure, (above, below) = canvas(2, len(models), (12, 7))
     for (name, layers), upper, lower in zip(models.items(), above, below, strict=True):
         colors = colormaps["viridis"].resampled(len(layers))
-        for index, (layer, shares) in enumerate(layers.items()):
+        for index, shares in enumerate(layers.values()):
             places = np.linspace(0, 1, len(shares))
-            upper.plot(places, np.sort(shares), color=colors(index), label=layer)
+            upper.plot(places, np.sort(shares), color=colors(index))
         upper.set(title=name, xlabel="channels, sorted (share of the layer)", ylim=(0, 1))
-        upper.legend(fontsize=5, ncols=2, loc="lower right")
         means = [shares.mean() for shares in layers.values()]
         spread = [shares.std() for shares in layers.values()]
         lower.bar(
@@ -84,6 +88,7 @@ def draw(models: dict[str, Shares]) -> Any:  # noqa: ANN401
         lower.set(ylim=(0, 1))
         for axes in (upper, lower):
             axes.grid(alpha=0.3)
+            axes.set_axisbelow(True)
     above[0].set(ylabel="APoZ")
     below[0].set(ylabel="mean APoZ, one deviation")
     return figure

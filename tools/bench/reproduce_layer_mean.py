@@ -61,7 +61,8 @@ def scores_of(path: Path, data: Labelled, threads: int) -> dict[str, Scores]:
     """Returns the scores of every layer by every criterion, as they are."""
     subject = prepare(path, data, DataConfig(threads=threads))
     assert subject.data is not None
-    groups, found = subject.channel_map.groups, {}
+    found: dict[str, Scores] = {}
+    groups = subject.channel_map.groups
     for name in NAMES:
         rule = CRITERIA[name]
         taps = [tap for group in groups for tap in rule.taps(group)]
@@ -115,7 +116,7 @@ def draw(scores: dict[str, Scores]) -> Any:  # noqa: ANN401
             panel.axhline(ordered[round(0.3 * len(ordered))], color="tab:red", linewidth=0.8)
             panel.set_xticks(range(1, len(layers) + 1), list(layers), rotation=70, fontsize=6)
             panel.grid(axis="y", alpha=0.3)
-        panels[0, column].set(title=name)
+        panels[0, column].set(title=name, yscale="log")
     panels[0, 0].set(ylabel="score (none)")
     panels[1, 0].set(ylabel="score / mean of its layer (layer-mean)")
     return figure

@@ -79,11 +79,10 @@ def draw(cats: Mapping[str, int], trimmed: list[dict[str, Any]]) -> Any:  # noqa
     figure, ((left, right),) = canvas(1, 2, (11, 4.5))
     names = list(cats)
     kept = [cats[name] / VGG16[name] for name in names]
-    bars(left, names, {"cats and dogs": kept})
+    bars(left, names, {"": kept})
     for place, name in enumerate(names):
         left.text(place, kept[place], cats[name], ha="center", va="bottom", fontsize="x-small")
-    left.set(ylabel="share of the channels that stay", ylim=(0, 1.1))
-    left.legend(loc="lower left", fontsize="small")
+    left.set(title="cats and dogs", ylabel="share of the channels that stay", ylim=(0, 1.1))
     labels = ["-".join(map(str, each["widths"].values())) for each in trimmed]
     kinds = {
         "published: parameters": [each["published"] for each in trimmed],
@@ -92,7 +91,7 @@ def draw(cats: Mapping[str, int], trimmed: list[dict[str, Any]]) -> Any:  # noqa
         "measured: time": [1 / each["latency_ratio"]["median"] for each in trimmed],
     }
     bars(right, labels, kinds)
-    right.set(xlabel="channels of conv5_3 and fc1", ylabel="times less")
+    right.set(title="Network Trimming", xlabel="channels of conv5_3 and fc1", ylabel="times less")
     return figure
 
 
