@@ -1,7 +1,8 @@
 """Train the example models and write them, with their held-out images, to ``models/``.
 
 With ``--mnist FILE --out FOLDER`` it trains the same LeNet on MNIST instead, and writes nothing but
-``lenet-mnist.onnx``. It needs torch, scikit-learn, Pillow, onnx-graphsurgeon and onnxruntime.
+``lenet-mnist.onnx``; with ``--cifar FILE --out FOLDER`` a VGG-like network on CIFAR-10, and nothing
+but ``vgg-cifar.onnx``. It needs torch, scikit-learn, Pillow, onnx-graphsurgeon and onnxruntime.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-import onnx_graphsurgeon as gs
-import onnxruntime as ort
 import torch
+from authoring import checked_logits, to_onnx, write_atomically
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
+from train_vgg import train_vgg
 
 SIDE = 28
 HELD_OUT_PER_DIGIT = 30
@@ -35,7 +35,6 @@ LEARNING_RATE = 0.03
 WEIGHT_DECAY = 2e-3
 MAX_SHIFT = 2  # Pixels.
 MAX_ROTATION = 8  # Degrees.
-TOLERANCE = 1e-5
 
 README = """\
 # Example models
@@ -73,15 +72,6 @@ Accuracy in ONNX Runtime: {held_out} on the held-out images,
 {train} on the training images.
 """
 
-# The ONNX operator and the attributes of each kind of layer, as the models here use it.
-OPERATORS: dict[type[nn.Module], tuple[str, dict[str, int | list[int]]]] = {
-    nn.Conv2d: ("Conv", {"kernel_shape": [5, 5]}),
-    nn.ReLU: ("Relu", {}),
-    nn.MaxPool2d: ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
-    nn.Flatten: ("Flatten", {"axis": 1}),
-    nn.Linear: ("Gemm", {"transB": 1}),
-}
-
 Pixels = npt.NDArray[np.uint8]
 Labels = npt.NDArray[np.int64]
 
@@ -94,17 +84,6 @@ class Digits:
     train_labels: Labels
     test_images: Pixels
     test_labels: Labels
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees all of it or what was there before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_data() -> Digits:
@@ -188,40 +167,6 @@ def build_lenet() -> nn.Sequential:
     return nn.Sequential(OrderedDict(layers))
 
 
-def to_node(name: str, layer: nn.Module, source: gs.Tensor, result: gs.Tensor) -> gs.Node:
-    """Write one layer as an ONNX node, its weights as initializers named after it."""
-    op, attrs = OPERATORS[type(layer)]
-    parts = layer.named_parameters()
-    weights = [gs.Constant(f"{name}.{part}", values.detach().numpy()) for part, values in parts]
-    return gs.Node(op, name, attrs, [source, *weights], [result])
-
-
-def to_onnx(network: nn.Sequential, name: str) -> onnx.ModelProto:
-    """Author the ONNX model of a chain of layers, opset 17 and IR version 8."""
-    image = gs.Variable("image", np.float32, ["N", 1, SIDE, SIDE])
-    logits = gs.Variable("logits", np.float32, ["N", 10])
-    layers = list(network.named_children())
-    inner = [gs.Variable(f"{layer_name}.out", np.float32) for layer_name, _ in layers[:-1]]
-    ends = zip(layers, [image, *inner], [*inner, logits], strict=True)
-    nodes = [to_node(key, layer, source, result) for (key, layer), source, result in ends]
-    graph = gs.Graph(nodes, [image], [logits], name=name, opset=17, ir_version=8)
-    return onnx.shape_inference.infer_shapes(gs.export_onnx(graph), strict_mode=True)
-
-
-def score(model: onnx.ModelProto, network: nn.Module, pixels: Pixels, labels: Labels) -> int:
-    """Check a model against the network it was made from, and count what it gets right."""
-    onnx.checker.check_model(model, full_check=True)
-    images = model_input(pixels)
-    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    logits = np.asarray(session.run(["logits"], {"image": images})[0])
-    with torch.no_grad():
-        expected = network(torch.from_numpy(images)).numpy()
-    difference = np.abs(logits - expected).max()
-    if not difference <= TOLERANCE:  # Not ">", which a NaN would pass.
-        raise ValueError(f"ONNX Runtime and torch differ by {difference:.1e}")
-    return int((logits.argmax(axis=1) == labels).sum())
-
-
 def train_lenet(
     name: str, digits: Digits, seed: int, epochs: int, least: float, out: Path
 ) -> tuple[str, str]:
@@ -232,11 +177,12 @@ def train_lenet(
     torch.manual_seed(seed)
     network = build_lenet()
     fit(network, digits, seed, epochs)
-    model = to_onnx(network, name)
+    model = to_onnx(network, name, "image", (1, SIDE, SIDE))
     said = []
     parts = [(digits.train_images, digits.train_labels), (digits.test_images, digits.test_labels)]
     for images, labels in parts:
-        correct = score(model, network, images, labels)
+        logits = checked_logits(model, network, model_input(images), batch=len(images))
+        correct = int((logits.argmax(axis=1) == labels).sum())
         said.append(f"{correct / len(labels):.2%} ({correct} of {len(labels)})")
     if correct < least * len(labels):
         raise ValueError(f"{name}: {said[1]} on the held-out images, less than {least:.1%}")
@@ -260,16 +206,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the example models and write them.")
     parser.add_argument("--seed", type=int, default=0, help="seed of the training (default: 0)")
     parser.add_argument("--out", type=Path, help="where it all goes (default: models)")
-    parser.add_argument("--mnist", type=Path, help="train on this mnist.npz; needs --out")
+    other = parser.add_mutually_exclusive_group()
+    other.add_argument("--mnist", type=Path, help="train on this mnist.npz; needs --out")
+    other.add_argument("--cifar", type=Path, help="train on this cifar10_jpeg.npz; needs --out")
     args = parser.parse_args()
-    if args.mnist and args.out is None:
-        parser.error("--mnist needs --out; its model is none of the examples")
+    if (args.mnist or args.cifar) and args.out is None:
+        parser.error("--mnist and --cifar need --out; their models are none of the examples")
     args.out = args.out or Path("models")
     torch.set_num_threads(THREADS)
     torch.use_deterministic_algorithms(True)
     if args.mnist:
         mnist = load_mnist(args.mnist)
         train_lenet("lenet-mnist", mnist, args.seed, MNIST_EPOCHS, MNIST_ACCURACY, args.out)
+        return
+    if args.cifar:
+        train_vgg(args.cifar, args.seed, args.out)
         return
     digits = load_data()
     sections = "".join(make(digits, args.seed, args.out) for make in MODELS)
