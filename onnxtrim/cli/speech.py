@@ -92,7 +92,8 @@ def watch_of(show: Callable[..., None] | None) -> "Callable[[Pace], None] | None
 
     def watch(pace: "Pace") -> None:
         facts = f"loss {pace.loss:.4f}, rate {pace.rate:.1e}, {pace.images_s:.0f} images/s"
-        show("tuning", pace.step, pace.steps, facts)
+        show("epochs", pace.epoch - 1 + pace.batch // pace.batches, pace.epochs)
+        show("batches", pace.batch, pace.batches, facts)
 
     return watch
 

@@ -24,7 +24,10 @@ __all__ = ["Course", "Pace", "Record", "learn", "look_at", "mean_loss"]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How far a run is: the step that was taken, of so many, its loss and rate, and the time."""
+    """How far a run is: the step that was taken, of so many, its loss and rate, and the time.
+
+    And the epoch and the batch in it that the step was of, from 1.
+    """
 
     step: int
     steps: int
@@ -32,6 +35,10 @@ class Pace:
     rate: float
     images_s: float
     seconds_left: float
+    epoch: int
+    epochs: int
+    batch: int
+    batches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,8 @@ def _train(
                 seen = epoch * batches + place + 1
                 left = record.seconds / seen * (config.epochs * batches - seen)
                 pace = record.samples / record.seconds
-                course.watch(Pace(record.steps, steps, loss, order.rate, pace, left))
+                where = (epoch + 1, config.epochs, place + 1, batches)
+                course.watch(Pace(record.steps, steps, loss, order.rate, pace, left, *where))
             if ended():
                 record.interrupted = True
                 return

@@ -133,6 +133,8 @@ def looped(
         if course.run.config.loop.slim_epochs and not state.trained:
             state = _trained(course, state, clock)
             keep(state)
+        if progress is not None:
+            progress("steps", state.done, run.config.loop.steps)
         while not state.ended and not state.interrupted:
             state = _advanced(course, state, clock, progress)
             if not state.interrupted:  # what was tuned for less is not gone on with
