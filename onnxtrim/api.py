@@ -24,6 +24,7 @@ from onnxtrim.look import compare, inspect, sensitivity
 from onnxtrim.mend import mending_of
 from onnxtrim.recover import Recovery, recovered, recovery_of
 from onnxtrim.schedule.config import RunOptions, run_config
+from onnxtrim.schedule.course import Run
 from onnxtrim.schedule.follow import (
     followed,
     groups_of,
@@ -32,7 +33,6 @@ from onnxtrim.schedule.follow import (
     settings_of,
     workplace,
 )
-from onnxtrim.schedule.loop import Run
 from onnxtrim.schedule.recipe import recipe_of
 from onnxtrim.search import judge_of
 from onnxtrim.selection import PrunePlan, make_plan, removed_units

@@ -14,7 +14,8 @@ from onnxtrim.errors import OutputError, UsageError
 from onnxtrim.execute import PruneResult, execute, job_of
 from onnxtrim.recover import Recovery
 from onnxtrim.schedule.config import RunConfig
-from onnxtrim.schedule.loop import Run, looped
+from onnxtrim.schedule.course import Run
+from onnxtrim.schedule.loop import looped
 from onnxtrim.schedule.state import Folder, State
 from onnxtrim.search import decide, judge_of
 from onnxtrim.sparsify import sparse_job, sparsify
