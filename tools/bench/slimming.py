@@ -75,7 +75,8 @@ def main() -> None:
             }
         )
     found_before = sum(float(each.sum()) for each in sizes(original))
-    print(json.dumps({**vars(arguments), "assets": None, "before": found_before, "rows": rows}))
+    options = {name: value for name, value in vars(arguments).items() if name != "assets"}
+    print(json.dumps({**options, "before": found_before, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":
