@@ -157,8 +157,8 @@ class PruneConfig:
             of every output; `auto` is linear, or mean where that does not help. What does not help
             on held-out samples is dropped.
         refresh: Layers that are fitted in one pass over the data: more are faster, and worse.
-        weights: Instead of removing channels, set this share of single weights to 0, in (0, 1):
-            the least ones. The zeros stay in place.
+        weights: Instead of removing channels, set this share of single weights to 0, the least
+            ones. The zeros stay in place.
         pattern: Instead of that, at most N weights that are not 0 in each M in a row along the
             inputs, as N:M, such as `2:4`.
         lossless: Instead of a budget, remove just the channels that never vary on the data, and
