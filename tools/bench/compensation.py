@@ -18,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 from cifar import cifar
-from peers import PEERS
+from peers import PEERS, onnxsim_points
 from pictures import imagenet, pictures
 
 import onnxtrim
@@ -54,17 +55,28 @@ OTHERS: dict[str, tuple[int, int, str, float, float]] = {
 }
 """Height, width and mode of images, and what pixels are less and divided by."""
 
+SHARES = (0.05, 0.1, 0.11, 0.12)
+"""Of the channels, for a peer that takes the same of every layer."""
+
+THREADS = [0]
+"""Of the runtime; 0 lets it choose."""
+
 
 def judge_of(path: Path, test: Labelled | Arrays, size: int = 250) -> Judge:
     """Returns what says how good a model is on test samples."""
     model = normalize(load(path))
-    return Judge(model, open_data(test, input_specs(model), DataConfig()), batch_size=size)
+    return Judge(
+        model,
+        open_data(test, input_specs(model), DataConfig()),
+        batch_size=size,
+        threads=THREADS[0],
+    )
 
 
 def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str, Any]:  # noqa: ANN401
     """Returns what is left of a model, and how long it took."""
     start = time.perf_counter()
-    result = onnxtrim.prune(path, images, **options)
+    result = onnxtrim.prune(path, images, threads=THREADS[0], **options)
     seconds = time.perf_counter() - start
     report, found = result.report, judge(result.model)
     compensation = report.compensation
@@ -91,7 +103,7 @@ def on_cifar(arguments: argparse.Namespace) -> dict[str, Any]:
     for count in arguments.images:
         images, _ = cifar(arguments.assets, "train", count)
         for macs in arguments.macs or (0.5, 0.7):
-            for align in ("none", "auto"):
+            for align in arguments.steps:
                 row = pruned(path, images, judge, macs=macs, align=align)
                 rows.append({"images": count, **row})
                 print(count, macs, align, f"{row['accuracy']:.2%}", flush=True)
@@ -126,13 +138,15 @@ def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
     judge = judge_of(path, ({spec.name: images[rest]}, labels[rest] + 1), size=16)
     rows = []
     for macs in arguments.macs or (0.8,):
-        for align in ("none", "auto"):
+        for align in arguments.steps:
             row = pruned(path, {spec.name: images[few]}, judge, macs=macs, align=align)
             rows.append(row)
             print(macs, align, f"{row['accuracy']:.2%}", flush=True)
         plain = {"macs": macs, "compensate": "none"}
         rows.append(pruned(path, {spec.name: images[few]}, judge, **plain))
-    return {"parent": judge(normalize(load(path))).metric.after, "rows": rows}
+    peers = {"onnxsim": onnxsim_points(path, judge, SHARES)} if find_spec("onnxsim") else {}
+    parent = judge(normalize(load(path))).metric.after
+    return {"parent": parent, "rows": rows, "peers": peers}
 
 
 def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -225,11 +239,14 @@ def main() -> None:
     parser.add_argument("--model", default=RESNET)
     parser.add_argument("--images", type=int, nargs="+", default=[512])
     parser.add_argument("--macs", type=float, nargs="+")
+    parser.add_argument("--steps", nargs="+", default=["none", "auto"], help="of the others")
     parser.add_argument("--align", default="auto", help="of `others`")
     parser.add_argument("--only", nargs="+", help="the models of `others`")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    THREADS[:] = [arguments.threads]
     text = json.dumps({"run": arguments.run, **RUNS[arguments.run](arguments)}, indent=1)
     print(text)
     if arguments.json:
