@@ -1,8 +1,8 @@
 """Fits that count what an activation lets through, and nothing else.
 
 Behind a product, an activation leaves r(t) = min(max(t, l), h) of t = a y + the rest
-(`channels/ops/sums.py`). What shall be made is then not t itself, but anything that r makes the same
-of. With t of the original and t' of the cut model, the nearest of that is
+(`channels/ops/sums.py`). What shall be made is then not t itself, but anything that r makes the
+same of. With t of the original and t' of the cut model, the nearest of that is
 
     goal = min(t', l) where t <= l,     max(t', h) where t >= h,     t elsewhere
 
