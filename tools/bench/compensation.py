@@ -7,11 +7,11 @@
     python tools/bench/compensation.py cost
 
 `cifar` prunes ResNet-20 to macs 0.5 and 0.7, in steps of one channel and in those that the runtime
-is fast at; accuracy is that on the 10,000 test images. `curves` is accuracy against MACs for ways
-to choose and to compensate, and for onnxsim and Torch-Pruning where they are installed. `mobilenet`
-calibrates MobileNetV2 on 256 images of ImageNet and judges it by the 744 others. `others` are the
-output errors of four more models with and without. `cost` is seconds against width and depth of
-made-up networks. Labels are used to judge only.
+is fast at; accuracy is that on the 10,000 test images, or as many as `--test` says. `curves` is
+accuracy against MACs for ways to choose and to compensate, and for onnxsim and Torch-Pruning where
+they are installed. `mobilenet` calibrates MobileNetV2 on 256 images of ImageNet and judges it by
+the 744 others. `others` are the output errors of four more models with and without. `cost` is
+seconds against width and depth of made-up networks. Labels are used to judge only.
 """
 
 import argparse
@@ -98,7 +98,7 @@ def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str
 def on_cifar(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the accuracies of ResNet-20."""
     path = arguments.assets / "models" / f"{arguments.model}.onnx"
-    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    judge = judge_of(path, cifar(arguments.assets, "test", arguments.test))
     rows = []
     for count in arguments.images:
         images, _ = cifar(arguments.assets, "train", count)
@@ -107,13 +107,13 @@ def on_cifar(arguments: argparse.Namespace) -> dict[str, Any]:
                 row = pruned(path, images, judge, macs=macs, align=align)
                 rows.append({"images": count, **row})
                 print(count, macs, align, f"{row['accuracy']:.2%}", flush=True)
-    return {"model": arguments.model, "rows": rows}
+    return {"model": arguments.model, "test": arguments.test, "rows": rows}
 
 
 def curves(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns accuracy against MACs, way by way, and draws it."""
     path = arguments.assets / "models" / f"{arguments.model}.onnx"
-    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    judge = judge_of(path, cifar(arguments.assets, "test", arguments.test))
     images, _ = cifar(arguments.assets, "train", arguments.images[0])
     found: dict[str, list[tuple[float, float]]] = {}
     for macs in arguments.macs or (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
@@ -125,7 +125,8 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
         found[name] = points(path, judge)
     if arguments.plot:
         draw(found, arguments.plot)
-    return {"model": arguments.model, "images": arguments.images[0], "curves": found}
+    head = {"model": arguments.model, "images": arguments.images[0], "test": arguments.test}
+    return {**head, "curves": found}
 
 
 def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -238,6 +239,7 @@ def main() -> None:
     parser.add_argument("assets", type=Path, nargs="?", default=Path())
     parser.add_argument("--model", default=RESNET)
     parser.add_argument("--images", type=int, nargs="+", default=[512])
+    parser.add_argument("--test", type=int, default=10_000, help="images that judge ResNet-20")
     parser.add_argument("--macs", type=float, nargs="+")
     parser.add_argument("--steps", nargs="+", default=["none", "auto"], help="of the others")
     parser.add_argument("--align", default="auto", help="of `others`")
