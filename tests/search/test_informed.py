@@ -1,5 +1,7 @@
 """Trials are judged by samples that nothing was fitted to."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from known import READING
@@ -57,3 +59,13 @@ def test_too_few_samples_are_both() -> None:
     tried = bench(subject(4))
     assert {m.samples for m in tried.moments.values()} == {4}
     assert tried.few is not None
+
+
+def test_a_preview_is_of_the_best_way() -> None:
+    """What is fitted to three samples is worse than what moments of many give."""
+    tried = bench(subject())
+    gone = tried.channel_map.groups[0].units[: WIDTH // 2]
+    poor = replace(tried, some=subject(3).data)
+    assert poor.preview(gone).relative_error == tried.glance(gone)
+    alone = replace(poor, moments={})
+    assert alone.preview(gone).relative_error > tried.glance(gone)

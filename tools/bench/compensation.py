@@ -10,8 +10,9 @@
 is fast at; accuracy is that on the 10,000 test images, or as many as `--test` says. `curves` is
 accuracy against MACs for ways to choose and to compensate, and for onnxsim and Torch-Pruning where
 they are installed. `mobilenet` calibrates MobileNetV2 on 256 images of ImageNet and judges it by
-the 744 others. `others` are the output errors of four more models with and without. `cost` is
-seconds against width and depth of made-up networks. Labels are used to judge only.
+the 744 others. `others` are the output errors of more models with and without, and those before a
+Softmax. `cost` is seconds against width and depth of made-up networks. Labels are used to judge
+only.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx_ir as ir
 from cifar import cifar
 from peers import PEERS, onnxsim_points
 from pictures import imagenet, pictures
@@ -33,6 +35,7 @@ import onnxtrim
 from onnxtrim.calibration import Judge, input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.graph import load, normalize
+from onnxtrim.graph.logits import without_ending
 
 Arrays = dict[str, npt.NDArray[Any]]
 Labelled = tuple[Arrays, npt.NDArray[np.int64]]
@@ -73,7 +76,23 @@ def judge_of(path: Path, test: Labelled | Arrays, size: int = 250) -> Judge:
     )
 
 
-def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+def scores_of(path: Path, test: Arrays) -> Callable[[ir.Model], float]:
+    """Returns what says how far a model is off before it makes probabilities, where it does."""
+    model = normalize(load(path))
+    names = [str(value.name) for value in model.graph.outputs]
+    data = open_data(test, input_specs(model), DataConfig())
+    bare = without_ending(model, names, "softmax")
+    judge = Judge(bare, data, batch_size=16, threads=THREADS[0])
+    return lambda found: judge(without_ending(found, names, "softmax")).relative_error
+
+
+def pruned(
+    path: Path,
+    images: Arrays,
+    judge: Judge,
+    scores: Callable[[ir.Model], float] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> dict[str, Any]:
     """Returns what is left of a model, and how long it took."""
     start = time.perf_counter()
     result = onnxtrim.prune(path, images, threads=THREADS[0], **options)
@@ -87,6 +106,7 @@ def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str
         "latency": None if report.latency_ratio is None else report.latency_ratio.median,
         found.metric.name: found.metric.after,
         "relative_error": found.relative_error,
+        **({} if scores is None else {"relative_error_of_scores": scores(result.model)}),
         "kept": None if compensation is None else compensation.way,
         "shared_by": next((row.criterion for row in report.allocations if row.chosen), None),
         "widths": [row.after for row in report.groups],
@@ -161,16 +181,19 @@ def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
         if spec.shape[-1] == 3:  # channels last
             images = images.transpose(0, 2, 3, 1)
         images = np.ascontiguousarray(images, np.float32)
-        count = min(arguments.images[0], 256)
+        count = min(arguments.images[0], len(images) - 256)
         few, rest = ({spec.name: part} for part in (images[:count], images[-256:]))
         judge = judge_of(path, rest, size=16)
+        options, scores = {"macs": 0.7, "align": arguments.align}, scores_of(path, rest)
         found = {
-            way: pruned(path, few, judge, macs=0.7, align=arguments.align, compensate=way)
+            way: pruned(path, few, judge, scores, **options, compensate=way)
             for way in ("none", "auto")
         }
-        errors = [found[way]["relative_error"] for way in ("none", "auto")]
-        rows[name] = {"images": count, **found, "times_less": errors[0] / errors[1]}
-        print(name, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}", flush=True)
+        rows[name] = {"images": count, **found}
+        for what in ("relative_error", "relative_error_of_scores"):
+            errors = [found[way][what] for way in ("none", "auto")]
+            rows[name][f"times_less_{what}"] = errors[0] / errors[1]
+            print(name, what, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}")
     return rows
 
 
