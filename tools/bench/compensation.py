@@ -163,7 +163,7 @@ def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
             row = pruned(path, {spec.name: images[few]}, judge, macs=macs, align=align)
             rows.append(row)
             print(macs, align, f"{row['accuracy']:.2%}", flush=True)
-        plain = {"macs": macs, "compensate": "none"}
+        plain: dict[str, Any] = {"macs": macs, "compensate": "none"}
         rows.append(pruned(path, {spec.name: images[few]}, judge, **plain))
     peers = {"onnxsim": onnxsim_points(path, judge, SHARES)} if find_spec("onnxsim") else {}
     parent = judge(normalize(load(path))).metric.after
@@ -184,9 +184,9 @@ def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
         count = min(arguments.images[0], len(images) - 256)
         few, rest = ({spec.name: part} for part in (images[:count], images[-256:]))
         judge = judge_of(path, rest, size=16)
-        options, scores = {"macs": 0.7, "align": arguments.align}, scores_of(path, rest)
+        scores, steps = scores_of(path, rest), arguments.align
         found = {
-            way: pruned(path, few, judge, scores, **options, compensate=way)
+            way: pruned(path, few, judge, scores, macs=0.7, align=steps, compensate=way)
             for way in ("none", "auto")
         }
         rows[name] = {"images": count, **found}
