@@ -203,7 +203,7 @@ def chain(width: int, depth: int) -> bytes:
     nodes, weights, last, last_width = [], [], "x", 3
     for layer in range(depth):
         shape = (width, last_width, 3, 3)
-        array = rng.normal(size=shape).astype(np.float32) / np.sqrt(9 * last_width)
+        array = (rng.normal(size=shape) / np.sqrt(9 * last_width)).astype(np.float32)
         weights.append(onnx.numpy_helper.from_array(array, f"w{layer}"))
         nodes.append(
             onnx.helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1] * 4)
