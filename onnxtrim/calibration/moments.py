@@ -7,7 +7,7 @@ With the rows p (features) of a product, and perhaps targets t (outputs), block 
 from which means, covariances and regressions follow. All sums are float64.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,10 +62,19 @@ class Moments:
         self.first = _plus(self.first, p.sum(axis=1))
         self.second = _plus(self.second, p.swapaxes(1, 2) @ p)
         if targets is not None:
-            t = np.ascontiguousarray(targets.swapaxes(0, 1), dtype=np.float64)
-            self.target = _plus(self.target, t.sum(axis=1))
-            self.cross = _plus(self.cross, p.swapaxes(1, 2) @ t)
-            self.target_second = _plus(self.target_second, np.square(t).sum(axis=1))
+            self.aim(p.swapaxes(0, 1), targets)
+
+    def aim(self, rows: npt.NDArray[Any], targets: npt.NDArray[Any]) -> None:
+        """Adds the targets, (rows, blocks, outputs), of rows whose own sums are known."""
+        p = np.ascontiguousarray(rows.swapaxes(0, 1), dtype=np.float64)
+        t = np.ascontiguousarray(targets.swapaxes(0, 1), dtype=np.float64)
+        self.target = _plus(self.target, t.sum(axis=1))
+        self.cross = _plus(self.cross, p.swapaxes(1, 2) @ t)
+        self.target_second = _plus(self.target_second, np.square(t).sum(axis=1))
+
+    def without_targets(self) -> "Moments":
+        """Returns the same of features alone; their sums are shared, so that no rows may come."""
+        return replace(self, target=None, cross=None, target_second=None)
 
     @property
     def independent(self) -> float:

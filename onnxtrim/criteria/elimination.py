@@ -27,6 +27,9 @@ __all__ = ["ReaderView", "eliminated"]
 Floats = npt.NDArray[np.float64]
 _RIDGE = 1e-4
 
+_FORGET = 0.25
+"""Units that are gone, of those that stay, at which their zeros are no longer carried along."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReaderView:
@@ -51,14 +54,20 @@ def eliminated(readers: Sequence[ReaderView]) -> Floats:
     units = len(readers[0].places)
     states = [_State(reader) for reader in readers]
     alive, scores, least = np.ones(units, dtype=np.bool_), np.zeros(units), 0.0
+    gone: list[int] = []
     for _ in range(units - 1):
         left = np.flatnonzero(alive)
         costs = np.sum([state.costs(left) for state in states], axis=0)
         first = int(np.argmin(costs))
         unit, least = int(left[first]), max(least, float(costs[first]))
         alive[unit], scores[unit] = False, least
+        gone.append(unit)
         for state in states:
             state.remove(unit)
+        if len(gone) > _FORGET * (len(left) - 1):
+            for state in states:
+                state.forget(gone)
+            gone = []
     scores[alive] = least
     return scores + _tiny(scores, alive)
 
@@ -97,3 +106,10 @@ class _State:
         self._l -= self._l[:, mine] @ gain
         self._w[:, mine] = 0.0
         self._l[mine], self._l[:, mine] = 0.0, 0.0
+
+    def forget(self, units: Sequence[int]) -> None:
+        """Drops the rows and columns of units that were taken away, which are all zero."""
+        stay = np.ones(len(self._l), dtype=np.bool_)
+        stay[self._places[units]] = False
+        self._w, self._l = self._w[:, stay], self._l[np.ix_(stay, stay)]
+        self._places = (np.cumsum(stay) - 1)[self._places]

@@ -20,9 +20,10 @@ from onnxtrim.calibration import Dataset, Judge, Progress, split
 from onnxtrim.channels import Kept
 from onnxtrim.surgery.compensate import Compensated, Fit, compensated
 
-__all__ = ["Compensation", "Trial", "helpful"]
+__all__ = ["HELD_OUT", "Compensation", "Trial", "helpful"]
 
-_HELD_OUT = 0.1
+HELD_OUT = 0.15
+"""The share of the samples that nothing is fitted to, neither moments nor weights."""
 
 Way = Literal["none", "local", "mean", "linear"]
 
@@ -75,7 +76,7 @@ def helpful(
         original: the model before the cut.
         thinner: the model after it.
         kept: what the cut has left.
-        data: samples, of which a tenth is held out.
+        data: samples, of which some are held out.
         ways: what to try, in this order, until something helps.
         local: the cut model whose readers make good for what they lost, where that is known.
         refresh: how many products are fitted in one pass over the data.
@@ -85,7 +86,7 @@ def helpful(
         seed: of the positions that are looked at.
         progress: told how many products are done.
     """
-    fit, check = split(data, _HELD_OUT)
+    fit, check = split(data, HELD_OUT)
     judge = Judge(original, check, batch_size=batch_size, threads=threads)
     trials = [Trial("none", judge(thinner).relative_error)]
     best: list[tuple[Way, Compensated]] = [("none", Compensated(thinner, {}))]

@@ -14,7 +14,8 @@ a covariance is kept of gets it under `linear`, too.
 
 Where the result is added to a stream, z = a y + b + s (`channels/ops/sums.py`), an error of the
 stream is made good as well: the target is then t = y' + (z - z') / a, with y' and z' from the cut
-model. Of products that are fitted in one pass, only the first makes good for the stream.
+model. Where an activation cuts the sum off, errors that it hides do not count (`clipped.py`). Of
+products that are fitted in one pass, only the first gets either.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from onnxtrim.channels import Kept
 from onnxtrim.channels.ops import Product, Sum, products_of, refit, rule_of, sum_behind, takes_bias
 from onnxtrim.channels.ops.operands import name
 from onnxtrim.graph.runtime import Arrays
+from onnxtrim.surgery.clipped import Seen, clipped
 from onnxtrim.surgery.reconstruct import fitted, weight_of
 
 __all__ = ["Compensated", "Fit", "compensated"]
@@ -130,6 +132,7 @@ class _Gathered:
 
     moments: Moments
     made: Moments
+    seen: Seen
 
 
 def _behind(model: ir.Model, kept: Kept) -> set[str]:
@@ -155,7 +158,7 @@ def _gathered(
     layers: Sequence[_Layer], tapped: Tapped, kept: Kept, data: Dataset, rng: np.random.Generator
 ) -> list[_Gathered]:
     """Returns the sums of some layers over the data."""
-    found = [_Gathered(Moments(), Moments()) for _ in layers]
+    found = [_Gathered(Moments(), Moments(), Seen()) for _ in layers]
     for _, (now, before) in tapped:
         for layer, gathered in zip(layers, found, strict=True):
             _gather(layer, gathered, now, before, kept, data, rng)
@@ -180,11 +183,13 @@ def _gather(
     if layer.sum is not None:
         scale = np.asarray(layer.sum.scale).reshape(-1)
         per_output = scale if scale.size == 1 else scale.reshape(product.blocks, -1)
-        off = targets - product.made(now[layer.sum.tensor], places)
-        targets = outputs + off / per_output
+        wanted, found = targets, product.made(now[layer.sum.tensor], places)
+        targets = outputs + (wanted - found) / per_output
     rows = np.zeros((len(outputs), product.blocks, 0), np.float32)
     if layer.fit == "linear":
         rows = product.rows(now[product.source], places)
+        if layer.sum is not None and layer.sum.bounded:
+            gathered.seen.add(rows, outputs, found, wanted)
     samples = len(outputs) // max(len(places), 1)
     gathered.moments.add(rows, targets, samples=samples)
     gathered.made.add(rows[:, :, :0], outputs)
@@ -220,6 +225,8 @@ def _solution(
             moments.power,
         )
         mean = (matrix @ moments.mean[:, :, None])[:, :, 0]
+        if layer.sum is not None and gathered.seen.parts:
+            return clipped(product, layer.sum, gathered.seen, moments, start, matrix)
         return matrix, moments.target_mean - mean
     now, wanted = gathered.made.target_variance, moments.target_variance
     safe = np.where(now > 0, now, 1.0)

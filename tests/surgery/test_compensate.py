@@ -149,7 +149,7 @@ class TestBest:
         assert [trial.way for trial in found.trials] == ["none", "linear"]
         assert found.way == "linear"
         assert found.fits == {"linear": ("up", "down", "deep", "head")}
-        assert (found.samples, found.held_out) == (230, 26)
+        assert (found.samples, found.held_out) == (218, 38)
         errors = [trial.relative_error for trial in found.trials]
         assert errors[1] < errors[0]
         assert error(model) < 0.5 * error(thinner)

@@ -7,31 +7,35 @@
     python tools/bench/compensation.py cost
 
 `cifar` prunes ResNet-20 to macs 0.5 and 0.7, in steps of one channel and in those that the runtime
-is fast at; accuracy is that on the 10,000 test images. `curves` is accuracy against MACs for ways
-to choose and to compensate, and for onnxsim and Torch-Pruning where they are installed. `mobilenet`
-calibrates MobileNetV2 on 256 images of ImageNet and judges it by the 744 others. `others` are the
-output errors of four more models with and without. `cost` is seconds against width and depth of
-made-up networks. Labels are used to judge only.
+is fast at; accuracy is that on the 10,000 test images, or as many as `--test` says. `curves` is
+accuracy against MACs for ways to choose and to compensate, and for onnxsim and Torch-Pruning where
+they are installed. `mobilenet` calibrates MobileNetV2 on 256 images of ImageNet and judges it by
+the 744 others. `others` are the output errors of more models with and without, and those before a
+Softmax. `cost` is seconds against width and depth of made-up networks. Labels are used to judge
+only.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx_ir as ir
 from cifar import cifar
-from peers import PEERS
+from peers import PEERS, onnxsim_points
 from pictures import imagenet, pictures
 
 import onnxtrim
 from onnxtrim.calibration import Judge, input_specs, open_data
 from onnxtrim.config import DataConfig
 from onnxtrim.graph import load, normalize
+from onnxtrim.graph.logits import without_ending
 
 Arrays = dict[str, npt.NDArray[Any]]
 Labelled = tuple[Arrays, npt.NDArray[np.int64]]
@@ -54,17 +58,44 @@ OTHERS: dict[str, tuple[int, int, str, float, float]] = {
 }
 """Height, width and mode of images, and what pixels are less and divided by."""
 
+SHARES = (0.05, 0.1, 0.11, 0.12)
+"""Of the channels, for a peer that takes the same of every layer."""
+
+THREADS = [0]
+"""Of the runtime; 0 lets it choose."""
+
 
 def judge_of(path: Path, test: Labelled | Arrays, size: int = 250) -> Judge:
     """Returns what says how good a model is on test samples."""
     model = normalize(load(path))
-    return Judge(model, open_data(test, input_specs(model), DataConfig()), batch_size=size)
+    return Judge(
+        model,
+        open_data(test, input_specs(model), DataConfig()),
+        batch_size=size,
+        threads=THREADS[0],
+    )
 
 
-def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str, Any]:  # noqa: ANN401
+def scores_of(path: Path, test: Arrays) -> Callable[[ir.Model], float]:
+    """Returns what says how far a model is off before it makes probabilities, where it does."""
+    model = normalize(load(path))
+    names = [str(value.name) for value in model.graph.outputs]
+    data = open_data(test, input_specs(model), DataConfig())
+    bare = without_ending(model, names, "softmax")
+    judge = Judge(bare, data, batch_size=16, threads=THREADS[0])
+    return lambda found: judge(without_ending(found, names, "softmax")).relative_error
+
+
+def pruned(
+    path: Path,
+    images: Arrays,
+    judge: Judge,
+    scores: Callable[[ir.Model], float] | None = None,
+    **options: Any,  # noqa: ANN401
+) -> dict[str, Any]:
     """Returns what is left of a model, and how long it took."""
     start = time.perf_counter()
-    result = onnxtrim.prune(path, images, **options)
+    result = onnxtrim.prune(path, images, threads=THREADS[0], **options)
     seconds = time.perf_counter() - start
     report, found = result.report, judge(result.model)
     compensation = report.compensation
@@ -75,6 +106,7 @@ def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str
         "latency": None if report.latency_ratio is None else report.latency_ratio.median,
         found.metric.name: found.metric.after,
         "relative_error": found.relative_error,
+        **({} if scores is None else {"relative_error_of_scores": scores(result.model)}),
         "kept": None if compensation is None else compensation.way,
         "shared_by": next((row.criterion for row in report.allocations if row.chosen), None),
         "widths": [row.after for row in report.groups],
@@ -86,22 +118,22 @@ def pruned(path: Path, images: Arrays, judge: Judge, **options: Any) -> dict[str
 def on_cifar(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns the accuracies of ResNet-20."""
     path = arguments.assets / "models" / f"{arguments.model}.onnx"
-    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    judge = judge_of(path, cifar(arguments.assets, "test", arguments.test))
     rows = []
     for count in arguments.images:
         images, _ = cifar(arguments.assets, "train", count)
         for macs in arguments.macs or (0.5, 0.7):
-            for align in ("none", "auto"):
+            for align in arguments.steps:
                 row = pruned(path, images, judge, macs=macs, align=align)
                 rows.append({"images": count, **row})
                 print(count, macs, align, f"{row['accuracy']:.2%}", flush=True)
-    return {"model": arguments.model, "rows": rows}
+    return {"model": arguments.model, "test": arguments.test, "rows": rows}
 
 
 def curves(arguments: argparse.Namespace) -> dict[str, Any]:
     """Returns accuracy against MACs, way by way, and draws it."""
     path = arguments.assets / "models" / f"{arguments.model}.onnx"
-    judge = judge_of(path, cifar(arguments.assets, "test", 10_000))
+    judge = judge_of(path, cifar(arguments.assets, "test", arguments.test))
     images, _ = cifar(arguments.assets, "train", arguments.images[0])
     found: dict[str, list[tuple[float, float]]] = {}
     for macs in arguments.macs or (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3):
@@ -113,7 +145,8 @@ def curves(arguments: argparse.Namespace) -> dict[str, Any]:
         found[name] = points(path, judge)
     if arguments.plot:
         draw(found, arguments.plot)
-    return {"model": arguments.model, "images": arguments.images[0], "curves": found}
+    head = {"model": arguments.model, "images": arguments.images[0], "test": arguments.test}
+    return {**head, "curves": found}
 
 
 def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -126,13 +159,15 @@ def on_imagenet(arguments: argparse.Namespace) -> dict[str, Any]:
     judge = judge_of(path, ({spec.name: images[rest]}, labels[rest] + 1), size=16)
     rows = []
     for macs in arguments.macs or (0.8,):
-        for align in ("none", "auto"):
+        for align in arguments.steps:
             row = pruned(path, {spec.name: images[few]}, judge, macs=macs, align=align)
             rows.append(row)
             print(macs, align, f"{row['accuracy']:.2%}", flush=True)
-        plain = {"macs": macs, "compensate": "none"}
+        plain: dict[str, Any] = {"macs": macs, "compensate": "none"}
         rows.append(pruned(path, {spec.name: images[few]}, judge, **plain))
-    return {"parent": judge(normalize(load(path))).metric.after, "rows": rows}
+    peers = {"onnxsim": onnxsim_points(path, judge, SHARES)} if find_spec("onnxsim") else {}
+    parent = judge(normalize(load(path))).metric.after
+    return {"parent": parent, "rows": rows, "peers": peers}
 
 
 def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -146,16 +181,19 @@ def on_others(arguments: argparse.Namespace) -> dict[str, Any]:
         if spec.shape[-1] == 3:  # channels last
             images = images.transpose(0, 2, 3, 1)
         images = np.ascontiguousarray(images, np.float32)
-        count = min(arguments.images[0], 256)
+        count = min(arguments.images[0], len(images) - 256)
         few, rest = ({spec.name: part} for part in (images[:count], images[-256:]))
         judge = judge_of(path, rest, size=16)
+        scores, steps = scores_of(path, rest), arguments.align
         found = {
-            way: pruned(path, few, judge, macs=0.7, align=arguments.align, compensate=way)
+            way: pruned(path, few, judge, scores, macs=0.7, align=steps, compensate=way)
             for way in ("none", "auto")
         }
-        errors = [found[way]["relative_error"] for way in ("none", "auto")]
-        rows[name] = {"images": count, **found, "times_less": errors[0] / errors[1]}
-        print(name, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}", flush=True)
+        rows[name] = {"images": count, **found}
+        for what in ("relative_error", "relative_error_of_scores"):
+            errors = [found[way][what] for way in ("none", "auto")]
+            rows[name][f"times_less_{what}"] = errors[0] / errors[1]
+            print(name, what, *(f"{e:.4f}" for e in errors), f"{errors[0] / errors[1]:.2f}")
     return rows
 
 
@@ -165,7 +203,7 @@ def chain(width: int, depth: int) -> bytes:
     nodes, weights, last, last_width = [], [], "x", 3
     for layer in range(depth):
         shape = (width, last_width, 3, 3)
-        array = rng.normal(size=shape).astype(np.float32) / np.sqrt(9 * last_width)
+        array = (rng.normal(size=shape) / np.sqrt(9 * last_width)).astype(np.float32)
         weights.append(onnx.numpy_helper.from_array(array, f"w{layer}"))
         nodes.append(
             onnx.helper.make_node("Conv", [last, f"w{layer}"], [f"c{layer}"], pads=[1] * 4)
@@ -224,12 +262,16 @@ def main() -> None:
     parser.add_argument("assets", type=Path, nargs="?", default=Path())
     parser.add_argument("--model", default=RESNET)
     parser.add_argument("--images", type=int, nargs="+", default=[512])
+    parser.add_argument("--test", type=int, default=10_000, help="images that judge ResNet-20")
     parser.add_argument("--macs", type=float, nargs="+")
+    parser.add_argument("--steps", nargs="+", default=["none", "auto"], help="of the others")
     parser.add_argument("--align", default="auto", help="of `others`")
     parser.add_argument("--only", nargs="+", help="the models of `others`")
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    THREADS[:] = [arguments.threads]
     text = json.dumps({"run": arguments.run, **RUNS[arguments.run](arguments)}, indent=1)
     print(text)
     if arguments.json:

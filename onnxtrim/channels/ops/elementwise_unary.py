@@ -3,6 +3,8 @@
 f(0) need not be 0: a removed channel is one that nobody reads, not one that is zero.
 """
 
+import math
+
 import onnx_ir as ir
 
 from onnxtrim.channels.ops.base import OpId, OpRule
@@ -12,7 +14,7 @@ from onnxtrim.channels.relations import Relations
 from onnxtrim.graph.constants import constant, float_attr
 from onnxtrim.graph.shapes import dims
 
-__all__ = ["Activation", "Clip", "PassThrough", "Relu"]
+__all__ = ["Activation", "Clip", "PassThrough", "Relu", "bounds_of"]
 
 _ACTIVATIONS = (
     "Celu",
@@ -114,7 +116,24 @@ class Clip(Activation):
 
     def zeroes(self, node: ir.Node) -> bool:
         """Returns whether the lower bound is 0."""
-        bound = constant(optional(node, 1))
-        if bound is not None:
-            return bound.size == 1 and float(bound.reshape(-1)[0]) == 0.0
-        return float_attr(node, "min", -1.0) == 0.0
+        return _bound(node, 1, "min", -1.0) == 0.0
+
+
+def bounds_of(node: ir.Node) -> tuple[float, float] | None:
+    """Returns below and above which a node cuts off what it reads; None where it does more."""
+    if node.op_type == "Relu":
+        return 0.0, math.inf
+    if node.op_type != "Clip":
+        return None
+    low = _bound(node, 1, "min", -math.inf)
+    high = _bound(node, 2, "max", math.inf)
+    return None if low is None or high is None else (low, high)
+
+
+def _bound(node: ir.Node, place: int, attribute: str, default: float) -> float | None:
+    """Returns a bound of a Clip, an operand or an attribute; None where it is computed."""
+    operand = optional(node, place)
+    if operand is None:
+        return float_attr(node, attribute, default)
+    known = constant(operand)
+    return float(known.reshape(-1)[0]) if known is not None and known.size == 1 else None
