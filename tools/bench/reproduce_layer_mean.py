@@ -1,6 +1,6 @@
 """Criteria of gradually global pruning with and without the mean of each layer; prints JSON.
 
-    python tools/bench/reproduce_layer_mean.py ASSETS --model vgg-cifar.onnx [--train 10000]
+    python tools/bench/reproduce_layer_mean.py ASSETS --model vgg-cifar.onnx [--train 5000]
 
 Scores of different layers are out of balance, so Wang et al. (2017) divide each by the mean of its
 layer before all are sorted together. The network is that of `tools/train_models.py --cifar`; 30 %
@@ -127,7 +127,7 @@ def main() -> None:
     parser = options(__doc__, "layer_mean")
     parser.add_argument("assets", type=Path)
     parser.add_argument("--model", type=Path, default=Path("vgg-cifar.onnx"))
-    parser.add_argument("--train", type=int, default=10_000)
+    parser.add_argument("--train", type=int, default=5_000)
     arguments: argparse.Namespace = parser.parse_args()
     train = cifar(arguments.assets, "train", arguments.train)
     data, threads = (first(train, CALIBRATION), train), arguments.threads
