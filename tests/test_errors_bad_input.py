@@ -787,7 +787,8 @@ class TestInterruption:
         def interrupt(*_: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(onnxtrim.api, "prepare", interrupt)
+        for room in (onnxtrim.api, onnxtrim.look):
+            monkeypatch.setattr(room, "prepare", interrupt)
         failure = desk.fails(*call(command, desk.model, plan))
         failure.says(130, "interrupted", "half-written")
 
