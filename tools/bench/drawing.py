@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["bars", "canvas", "save"]
+__all__ = ["bars", "canvas", "dots", "save"]
 
 _DPI = 100
 
@@ -30,6 +30,16 @@ def bars(axes: Any, names: Sequence[str], heights: Mapping[str, Sequence[float]]
     axes.set_axisbelow(True)
     if len(heights) > 1:
         axes.legend(fontsize="small")
+
+
+def dots(axes: Any, runs: Mapping[str, Sequence[Mapping[str, Any]]], parent: float) -> None:  # noqa: ANN401
+    """Draws the accuracy of every run in percent, a column each way, and that of the parent."""
+    for place, found in enumerate(runs.values()):
+        values = [100 * run["accuracy"] for run in found]
+        axes.plot([place] * len(values), values, "o", color="tab:blue")
+    axes.axhline(100 * parent, color="gray", linewidth=0.8)
+    axes.set_xticks(range(len(runs)), list(runs))
+    axes.grid(axis="y", alpha=0.3)
 
 
 def save(figure: Any, path: Path) -> None:  # noqa: ANN401

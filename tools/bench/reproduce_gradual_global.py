@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from cifar import cifar
 from compensation import judge_of
-from drawing import bars, canvas
+from drawing import bars, canvas, dots
 from reproducing import conclude, options
 from tuning import Labelled, first, tuned
 
@@ -79,15 +79,11 @@ def draw(found: dict[str, Any]) -> Any:  # noqa: ANN401
     }
     bars(panels[0, 0], layers, kept)
     panels[0, 0].set(title="share of the channels that is kept")
-    axes, names = panels[0, 1], list(found["runs"])
-    for place, name in enumerate(names):
-        values = [100 * run["accuracy"] for run in found["runs"][name]]
-        axes.plot([place] * len(values), values, "o", color="tab:blue")
-        axes.plot([place], [100 * PUBLISHED[name]], "x", color="tab:red")
-    axes.axhline(100 * found["parent"]["accuracy"], color="gray", linewidth=0.8)
-    axes.set_xticks(range(len(names)), names)
+    axes = panels[0, 1]
+    dots(axes, found["runs"], found["parent"]["accuracy"])
+    published = [100 * PUBLISHED[name] for name in found["runs"]]
+    axes.plot(range(len(published)), published, "x", color="tab:red")
     axes.set(title="accuracy, %: here (dots), in the paper (crosses), parent (line)")
-    axes.grid(axis="y", alpha=0.3)
     return figure
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from cifar import cifar
 from compensation import RESNET, judge_of
-from drawing import canvas
+from drawing import canvas, dots
 from reproducing import conclude, options
 from tuning import Labelled, first, tuned
 
@@ -82,14 +82,8 @@ def row(
 def draw(found: dict[str, Any]) -> Any:  # noqa: ANN401
     """Returns the picture: the accuracy of each way."""
     figure, panels = canvas(1, 1, (6, 4))
-    axes, names = panels[0, 0], list(found["runs"])
-    for place, name in enumerate(names):
-        values = [100 * run["accuracy"] for run in found["runs"][name]]
-        axes.plot([place] * len(values), values, "o", color="tab:blue")
-    axes.axhline(100 * found["parent"]["tuned_as_long"], color="gray", linewidth=0.8)
-    axes.set_xticks(range(len(names)), names)
-    axes.set(ylabel="accuracy, % (line: the parent, tuned as long)")
-    axes.grid(axis="y", alpha=0.3)
+    dots(panels[0, 0], found["runs"], found["parent"]["tuned_as_long"])
+    panels[0, 0].set(ylabel="accuracy, % (line: the parent, tuned as long)")
     return figure
 
 
