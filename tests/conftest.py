@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "plain", max_examples=20, deadline=None, suppress_health_check=list(HealthCheck)
+    "plain", max_examples=15, deadline=None, suppress_health_check=list(HealthCheck)
 )
 settings.register_profile(
     "nightly", max_examples=500, deadline=None, suppress_health_check=list(HealthCheck)

@@ -96,7 +96,7 @@ class TestPrune:
         before = model.read_bytes()
         reports = [tmp_path / "report.json", tmp_path / "report.md"]
         arguments = ["--data", DIGITS, "--macs", "0.5", "--plan", str(tmp_path / "plan.json")]
-        arguments += ["--criterion", "mean", "--compensate", "none"]
+        arguments += ["--criterion", "mean", "--compensate", "none", "--align", "16"]
         done(model, *arguments, "--report", reports[0], "--report", reports[1])
         out, err = capfd.readouterr()
         thin = tmp_path / "net-trimmed.onnx"

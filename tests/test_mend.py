@@ -55,7 +55,8 @@ def test_the_plan_and_what_it_costs_are_the_same(both: dict[str, onnxtrim.PruneR
 
 
 def test_the_same_run_gives_the_same_weights() -> None:
-    once, again = (onnxtrim.prune(MODEL, DIGITS, **HALF, seed=3) for _ in range(2))
+    few = {**HALF, "samples": 60, "seed": 3}
+    once, again = (onnxtrim.prune(MODEL, DIGITS, **few) for _ in range(2))
     assert once.plan == again.plan
     for name, value in once.model.graph.initializers.items():
         other = again.model.graph.initializers[name].const_value
@@ -84,12 +85,12 @@ def test_a_budget_of_parameters_or_bytes_is_kept(budget: dict[str, float]) -> No
     ]
     del proto.graph.initializer[:]
     proto.graph.initializer.extend(kept)
-    result = onnxtrim.prune(proto, DIGITS, align="none", samples=100, **budget)  # type: ignore[arg-type]
+    result = onnxtrim.prune(proto, DIGITS, align="none", samples=60, **budget)  # type: ignore[arg-type]
     before, after = result.report.before, result.report.after
     assert after.params <= 0.5 * before.params or after.bytes <= 0.5 * before.bytes
     names = set(result.model.graph.initializers)
     assert names <= {t.name for t in kept}
-    free = onnxtrim.prune(proto, DIGITS, align="none", samples=100, macs=0.5)
+    free = onnxtrim.prune(proto, DIGITS, align="none", samples=60, macs=0.5)
     assert set(free.model.graph.initializers) - {t.name for t in kept} == {"conv2.weight.bias"}
 
 

@@ -190,15 +190,11 @@ class TestRecipes:
         final = {row.name: row.after for row in found.report.groups}
         assert final == [s for s in found.report.steps if s.accepted][-1].widths
 
-    def test_slimming_wants_scales(self) -> None:
-        with pytest.raises(UsageError, match="BatchNormalization"):
-            onnxtrim.prune(LENET, DIGITS, recipe="slimming", threads=1)
-
 
 class TestStops:
     """A run that is killed, or ended, and gone on with."""
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     def test_killed_anywhere_it_comes_to_the_same(
         self, tmp_path: Path, undisturbed: PruneResult, seed: int
     ) -> None:
