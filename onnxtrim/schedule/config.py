@@ -131,24 +131,26 @@ class RunConfig:
             )
 
 
+def _given(loop: LoopConfig, *names: str) -> list[str]:
+    """Returns the options among these that are not at their default, with their values."""
+    defaults = {field.name: field.default for field in fields(LoopConfig)}
+    return [
+        f"--{name.replace('_', '-')} {getattr(loop, name)}"
+        for name in names
+        if getattr(loop, name) != defaults[name]
+    ]
+
+
 def _check_alone(loop: LoopConfig) -> None:
     """Raises UsageError where an option of several steps is given for one."""
-    for name in ("per_step", "order", "start"):
-        default = next(field.default for field in fields(LoopConfig) if field.name == name)
-        if getattr(loop, name) != default:
-            option = name.replace("_", "-")
-            raise UsageError(f"--{option} {getattr(loop, name)}: is of several; give --steps, too")
+    for asked in _given(loop, "per_step", "order", "start"):
+        raise UsageError(f"{asked}: is of several; give --steps, too")
 
 
 def _check_weights(loop: LoopConfig) -> None:
     """Raises UsageError where single weights are to go in other steps than even ones."""
-    for name in ("per_step", "order", "start", "slim_epochs"):
-        default = next(field.default for field in fields(LoopConfig) if field.name == name)
-        if getattr(loop, name) != default:
-            raise UsageError(
-                f"--{name.replace('_', '-')} {getattr(loop, name)}: is of channels; the steps of "
-                "--weights are even"
-            )
+    for asked in _given(loop, "per_step", "order", "start", "slim_epochs"):
+        raise UsageError(f"{asked}: is of channels; the steps of --weights are even")
 
 
 def _check_in_turn(pruning: PruneConfig, loop: LoopConfig) -> None:

@@ -1,6 +1,5 @@
 """A run as it was asked for: checked, begun or resumed, followed to its end."""
 
-import json
 import os
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -103,7 +102,7 @@ def workplace(
         for name, value in options.items()
         if name not in _NO_MATTER
     }
-    return Folder(workdir, json.loads(json.dumps(identity)))
+    return Folder(workdir, identity)
 
 
 def followed(

@@ -17,7 +17,6 @@ from onnxtrim.schedule.course import Course
 from onnxtrim.schedule.state import State
 from onnxtrim.schedule.stride import Stride, ending, lowest, next_stride, spread, units_of
 from onnxtrim.search import Bench, Decision, decide, measured_for, scored_by
-from onnxtrim.selection import PrunePlan
 from onnxtrim.sparsify import sparse_job, sparsify
 from onnxtrim.subject import Subject, prepare
 
@@ -135,16 +134,12 @@ def _sparser(
     """Returns the result of a step with evenly more weights that are 0."""
     run = course.run
     config, share = run.config, (state.done + 1) / run.config.loop.steps
-    recovery = _lesson(course, state)
+    recovery, plan = _lesson(course, state), state.plan(run.first)
     job = sparse_job(subject, config.reading, run.settings, course.judge, recovery)
-    job = replace(
-        job,
-        origin=Origin(run.first, job.channel_map, PrunePlan(run.first.facts.sha256)),
-        seconds=_SECONDS,
-    )
+    origin = Origin(run.first, job.channel_map, plan)
+    job = replace(job, plan=plan, origin=origin, seconds=_SECONDS)
     step = replace(config.pruning, weights=share * (config.pruning.weights or 0.0))
-    result = sparsify(job, step, clock, progress)
-    return replace(result, plan=PrunePlan(run.first.facts.sha256))
+    return sparsify(job, step, clock, progress)
 
 
 def _lesson(course: Course, state: State) -> Recovery | None:

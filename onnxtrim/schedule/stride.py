@@ -75,7 +75,7 @@ def next_stride(
     if config.below_std is not None:
         return Stride(free)
     if loop.per_step is not None:
-        return Stride(replace(free, ratio=loop.per_step, max_layer_ratio=config.max_layer_ratio))
+        return Stride(replace(free, ratio=loop.per_step))
     for number in range(done + 1, loop.steps + 1):
         share = number / loop.steps
         stride = goal.after(config, units, share)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from onnxtrim.calibration.moments import Moments
 from onnxtrim.channels.ops import Product, Sum
-from onnxtrim.surgery.reconstruct import fitted
+from onnxtrim.surgery.reconstruct import regressed
 
 __all__ = ["Seen", "clipped"]
 
@@ -58,7 +58,12 @@ class Seen:
 
 
 def clipped(
-    product: Product, behind: Sum, seen: Seen, moments: Moments, start: Floats, first: Floats
+    product: Product,
+    behind: Sum,
+    seen: Seen,
+    moments: Moments,
+    start: Floats,
+    first: tuple[Floats, Floats],
 ) -> tuple[Floats, Floats]:
     """Returns the weight and the bias that make what the activation lets through.
 
@@ -68,9 +73,9 @@ def clipped(
         seen: its rows.
         moments: of these, with the first targets.
         start: the weight that fits are drawn to, (blocks, outputs, features).
-        first: that of the first fit.
+        first: the weight and the bias of the first fit.
     """
-    matrix, bias = first, _bias(moments, first)
+    matrix, bias = first
     factors = np.asarray(behind.scale, np.float32)
     scale = factors.reshape((product.blocks, -1) if factors.size > 1 else (1, 1))
     for _ in range(_ROUNDS if seen.parts else 0):
@@ -79,15 +84,7 @@ def clipped(
             made = _made(part.rows, matrix, bias)
             now = part.found + (made - part.outputs) * scale
             goals.aim(part.rows, made + (_goal(now, part.wanted, behind) - now) / scale)
-        matrix = fitted(
-            goals.covariance,
-            goals.target_covariance,
-            goals.target_variance,
-            start,
-            goals.independent,
-            goals.power,
-        )
-        bias = _bias(goals, matrix)
+        matrix, bias = regressed(goals, start)
     return matrix, bias
 
 
@@ -101,8 +98,3 @@ def _goal(now: Singles, wanted: Singles, behind: Sum) -> Singles:
     """Returns what comes nearest to the present sum of all that is cut off to the same."""
     low = np.where(wanted <= behind.low, np.minimum(now, np.float32(behind.low)), wanted)
     return np.where(wanted >= behind.high, np.maximum(now, np.float32(behind.high)), low)
-
-
-def _bias(moments: Moments, matrix: Floats) -> Floats:
-    """Returns the bias that takes the means over."""
-    return np.asarray(moments.target_mean - (matrix @ moments.mean[:, :, None])[:, :, 0])

@@ -34,7 +34,7 @@ from onnxtrim.channels.ops import Product, Sum, products_of, refit, rule_of, sum
 from onnxtrim.channels.ops.operands import name
 from onnxtrim.graph.runtime import Arrays
 from onnxtrim.surgery.clipped import Seen, clipped
-from onnxtrim.surgery.reconstruct import fitted, weight_of
+from onnxtrim.surgery.reconstruct import fitted, regressed, weight_of
 
 __all__ = ["Compensated", "Fit", "compensated"]
 
@@ -215,19 +215,10 @@ def _solution(
         )
         return matrix, np.zeros(matrix.shape[:2])
     if layer.fit == "linear":
-        covariance, variance = moments.covariance, moments.target_variance
-        matrix = fitted(
-            covariance,
-            moments.target_covariance,
-            variance,
-            start,
-            moments.independent,
-            moments.power,
-        )
-        mean = (matrix @ moments.mean[:, :, None])[:, :, 0]
+        first = regressed(moments, start)
         if layer.sum is not None and gathered.seen.parts:
-            return clipped(product, layer.sum, gathered.seen, moments, start, matrix)
-        return matrix, moments.target_mean - mean
+            return clipped(product, layer.sum, gathered.seen, moments, start, first)
+        return first
     now, wanted = gathered.made.target_variance, moments.target_variance
     safe = np.where(now > 0, now, 1.0)
     scale = np.where(now > 0, np.sqrt(wanted / safe), 1.0).clip(_LEAST, _MOST)

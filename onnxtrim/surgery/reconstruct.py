@@ -35,7 +35,7 @@ from onnxtrim.channels import Kept
 from onnxtrim.channels.ops import Product, products_of, refit, takes_bias
 from onnxtrim.graph.constants import constant
 
-__all__ = ["fitted", "reconstructed", "weight_of"]
+__all__ = ["fitted", "reconstructed", "regressed", "weight_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -149,6 +149,24 @@ def _ridge(lengths: Floats, powers: Floats, left: Floats, rows: float, scale: Fl
     doubt = np.where(spare > _SPARE, lack / spare**2, np.inf)
     best = np.where(np.isfinite(doubt).any(axis=1), np.argmin(doubt, axis=1), len(_RIDGES) - 1)
     return np.asarray(np.take_along_axis(tries, best[:, None], axis=1)[:, 0])
+
+
+def regressed(moments: Moments, start: Floats) -> tuple[Floats, Floats]:
+    """Returns the weight and the bias of the regression of targets on features.
+
+    Args:
+        moments: of both.
+        start: the weight that it is drawn to, (blocks, outputs, features).
+    """
+    matrix = fitted(
+        moments.covariance,
+        moments.target_covariance,
+        moments.target_variance,
+        start,
+        moments.independent,
+        moments.power,
+    )
+    return matrix, moments.target_mean - _times(matrix, moments.mean)
 
 
 def weight_of(model: ir.Model, product: Product) -> npt.NDArray[np.float64]:

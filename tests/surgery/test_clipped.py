@@ -12,7 +12,7 @@ from onnxtrim.calibration.moments import Moments
 from onnxtrim.channels.ops import Product, Sum
 from onnxtrim.surgery import clipped as module
 from onnxtrim.surgery.clipped import Seen, clipped
-from onnxtrim.surgery.reconstruct import fitted
+from onnxtrim.surgery.reconstruct import regressed
 
 Floats = npt.NDArray[np.float64]
 ONE = Product("n", "x", "w", "y", 1, 1, None, turned=True, bias=True)
@@ -37,16 +37,9 @@ def fit(
     moments, seen = Moments(), Seen()
     moments.add(p, outputs + (t - found) / scale)
     seen.add(p, outputs, found, t)
-    first = fitted(
-        moments.covariance,
-        moments.target_covariance,
-        moments.target_variance,
-        start,
-        moments.independent,
-        moments.power,
-    )
+    first = regressed(moments, start)
     matrix, bias = clipped(ONE, behind, seen, moments, start, first)
-    return first, matrix, bias
+    return first[0], matrix, bias
 
 
 ROWS = np.linspace(-2, 2, 41)[:, None]

@@ -18,7 +18,7 @@ import numpy as np
 from cifar import cifar
 from compensation import judge_of
 from drawing import bars, canvas, dots
-from reproducing import conclude, options
+from reproducing import conclude, left, mean_accuracies, options
 from tuning import Labelled, first, tuned
 
 import onnxtrim
@@ -58,9 +58,7 @@ def row(
     )
     report = result.report
     return {
-        "kept": {group.name: group.after for group in report.groups},
-        "params_left": report.after.params / report.before.params,
-        "macs_left": report.after.macs / report.before.macs,
+        **left(report),
         "accuracy": judge(result.model).metric.after,
         "rounds": len(report.steps),
     }
@@ -121,10 +119,7 @@ def main() -> None:
             run = row(arguments.model, train, judge, way, {**given, "seed": seed})
             found["runs"][name].append({"seed": seed, **run})
             print(seed, name, f"{run['accuracy']:.2%}", flush=True)
-    found["mean_accuracy"] = {
-        name: float(np.mean([run["accuracy"] for run in runs]))
-        for name, runs in found["runs"].items()
-    }
+    found["mean_accuracy"] = mean_accuracies(found["runs"])
     conclude(arguments, found, draw(found))
 
 

@@ -13,11 +13,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from cifar import cifar
 from compensation import RESNET, judge_of
 from drawing import canvas, dots
-from reproducing import conclude, options
+from reproducing import conclude, mean_accuracies, options
 from tuning import Labelled, first, tuned
 
 import onnxtrim
@@ -122,10 +121,7 @@ def main() -> None:
             run = row(path, train, judge, way, given)
             found["runs"][name].append({"seed": seed, **run})
             print(seed, name, f"{run['accuracy']:.2%}", flush=True)
-    found["mean_accuracy"] = {
-        name: float(np.mean([run["accuracy"] for run in runs]))
-        for name, runs in found["runs"].items()
-    }
+    found["mean_accuracy"] = mean_accuracies(found["runs"])
     conclude(arguments, found, draw(found))
 
 

@@ -20,7 +20,7 @@ import onnx_ir as ir
 from cifar import cifar
 from compensation import judge_of
 from drawing import canvas
-from reproducing import conclude, options
+from reproducing import conclude, left, options
 from tuning import Labelled, first, tuned
 
 import onnxtrim
@@ -81,9 +81,7 @@ def row(
     report = result.report
     return {
         **way,
-        "kept": {group.name: group.after for group in report.groups},
-        "params_left": report.after.params / report.before.params,
-        "macs_left": report.after.macs / report.before.macs,
+        **left(report),
         "accuracy_cut": judge(result.model).metric.after,
         **after_tuning(result.model, train, judge, threads),
     }

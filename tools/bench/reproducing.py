@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from onnxtrim.report import Report
 from onnxtrim.selection import make_plan
 from onnxtrim.subject import prepare
 
-__all__ = ["conclude", "cut_to", "figures", "options", "times"]
+__all__ = ["conclude", "cut_to", "figures", "left", "mean_accuracies", "options", "times"]
 
 _ROOT = Path(__file__).parents[2]
 
@@ -73,6 +73,22 @@ def figures(report: Report) -> dict[str, Any]:
         "latency_ms": {"before": times(before.latency_ms), "after": times(after.latency_ms)},
         "latency_ratio": times(report.latency_ratio),
         "max_rel_error": report.verification.max_rel_error,
+    }
+
+
+def left(report: Report) -> dict[str, Any]:
+    """Returns what is left of each layer, and of the whole."""
+    return {
+        "kept": {group.name: group.after for group in report.groups},
+        "params_left": report.after.params / report.before.params,
+        "macs_left": report.after.macs / report.before.macs,
+    }
+
+
+def mean_accuracies(runs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    """Returns the mean accuracy of the runs of each way."""
+    return {
+        name: float(np.mean([run["accuracy"] for run in found])) for name, found in runs.items()
     }
 
 
