@@ -122,8 +122,10 @@ def followed(
         BudgetError: no plan meets the budget, or not even the first step was accepted.
         VerificationError: a result could not be proven; it carries a reproducer.
     """
-    state = State(run.first.model) if folder is None else folder.begun(run.first, resume=resume)
-    keep = _forget if folder is None else folder.keep
+    state, keep = State(run.first.model), _forget
+    if folder is not None:
+        state, keep = folder.begun(run.first, resume=resume), folder.keep
+        folder.make()
     if run.config.loop.loops:
         return looped(run, state, keep, clock, progress)
     if state.best is not None:

@@ -15,10 +15,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from onnxtrim.errors import LoadError, UsageError
+from onnxtrim.errors import LoadError, OutputError, UsageError
 from onnxtrim.execute import PruneResult
 from onnxtrim.graph import load, normalize, save
-from onnxtrim.graph.save import atomic_write
+from onnxtrim.graph.save import atomic_write, check_writable
 from onnxtrim.report import Step, to_json
 from onnxtrim.report.from_json import from_json, value_of
 from onnxtrim.selection import PrunePlan
@@ -96,13 +96,28 @@ class Folder:
             reason = " ".join(str(error).split())
             raise LoadError(f"{path}: cannot be read ({reason}); give another folder") from error
 
+    def make(self) -> None:
+        """Makes the folder, before there is work to lose.
+
+        Raises:
+            OutputError: it cannot be made, or not be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise OutputError(
+                f"--workdir {self.path}: cannot be made ({reason}); name another folder"
+            ) from error
+        check_writable(self.path / _FILE)
+
     def keep(self, state: State) -> None:
         """Writes a state; it is there as a whole, or the last one still is.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         model = save(state.model, self.path / f"step-{state.done:03}.onnx")
         best = state.best
         document = {

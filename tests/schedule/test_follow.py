@@ -96,6 +96,10 @@ def test_the_list_of_recipes(capfd: Captured) -> None:
         (["--macs", "0.5", "--resume"], "give --workdir, too"),
         (["--macs", "0.5", "--per-step", "2", "--steps", "2"], "--per-step 2.0: is a share"),
         (["--macs", "0.5", "--plot", "way.gif"], "the suffix must be .png or .svg"),
+        (
+            ["--macs", "0.5", "--workdir", "/dev/null/run"],
+            "/dev/null/run: cannot be made",
+        ),
     ],
 )
 def test_bad_input_is_one_line(
